@@ -1,0 +1,3 @@
+from fastgw.cli.main import main
+
+main()

@@ -1,0 +1,56 @@
+# Every target works from a fresh clone. Needs: Python >= 3.11 with venv and headers, a C compiler, make.
+SHELL := /bin/bash
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+COMPILED := pyproject.toml setup.py $(wildcard fastgw/_speedups/*.pyx fastgw/_speedups/*.pxd fastgw/_speedups/*.h)
+export PYTHON
+
+.PHONY: help install dev run test lint format bench build fuzz asan lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.run .venv/.built ## create .venv with the locked runtime dependencies and compile fastgw in place
+dev: .venv/.dev .venv/.built ## the same with the tools for tests, lint and benchmarks
+
+run: install ## start the gateway (and a mock provider) on 127.0.0.1:3000; ARGS="--port 3001" changes that
+	@exec $(BIN)/fastgw quickstart $(ARGS)
+
+test: dev ## run every test; ARGS="tests/unit -k sse" selects
+	$(BIN)/pytest $(ARGS)
+
+lint: dev ## ruff, mypy --strict, stubtest, cython-lint, import layers
+	scripts/lint.sh
+
+format: dev ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: dev ## micro benchmarks, then the real process against nginx; ARGS goes to the macro run
+	scripts/bench.sh $(ARGS)
+
+build: dev ## wheel and sdist into dist/
+	scripts/build.sh
+
+fuzz: dev ## property tests with many examples; ARGS="-k sse" selects
+	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0 $(ARGS)
+
+asan: dev ## unit tests of the compiled modules under AddressSanitizer and UBSan
+	scripts/asan.sh $(ARGS)
+
+lock: ## resolve pyproject.toml into requirements/*.lock again (needs uv); ARGS=--upgrade moves every pin
+	scripts/lock.sh $(ARGS)
+
+clean: ## remove everything that the other targets made
+	rm -rf .venv build dist bench/out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	rm -f fastgw/_speedups/*.so fastgw/_speedups/*.c fastgw/_speedups/*.html
+	find fastgw tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.run: scripts/setup.sh requirements/build.lock requirements/run.lock
+	@scripts/setup.sh run
+
+.venv/.dev: scripts/setup.sh requirements/dev.lock
+	@scripts/setup.sh dev
+
+.venv/.built: $(COMPILED) | .venv/.run
+	@scripts/setup.sh build

@@ -1,0 +1,54 @@
+"""Many timers of one length for the price of a dict entry each.
+
+Items that expire after the same number of seconds expire in the order in which they were added, so an
+insertion-ordered dict and one event-loop timer for its first entry do what a timer per item would: `add` and
+`discard` are O(1) dict operations, and no loop timer is created or cancelled per request.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Deadlines(Generic[T]):
+    """Calls `expired(item)` once an item has been in for `seconds`, unless it is discarded first."""
+
+    __slots__ = ("_due", "_expired", "_handle", "_loop", "seconds")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expired: Callable[[T], None]) -> None:
+        self.seconds = seconds
+        self._loop = loop
+        self._expired = expired
+        self._due: dict[T, float] = {}
+        self._handle: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def add(self, item: T) -> None:
+        """Start the item's time, or start it anew."""
+        due = self._due
+        if item in due:
+            del due[item]
+        due[item] = self._loop.time() + self.seconds
+        if self._handle is None:
+            self._handle = self._loop.call_later(self.seconds, self._sweep)
+
+    def discard(self, item: T) -> None:
+        """Forget the item; no-op when it is not in."""
+        self._due.pop(item, None)
+
+    def _sweep(self) -> None:
+        self._handle = None
+        due, now = self._due, self._loop.time()
+        while due:
+            item = next(iter(due))
+            left = due[item] - now
+            # The loop's clock has millisecond steps: a timer may fire that much early.
+            if left > 0.001:
+                self._handle = self._loop.call_later(left, self._sweep)
+                return
+            del due[item]
+            self._expired(item)

@@ -1,0 +1,150 @@
+"""What goes wrong, whose fault it is, and how each dialect says it.
+
+Every refusal or failure on the request path is a `GatewayError`. The two renderers at the end are the only
+place where an error becomes bytes.
+"""
+
+from typing import Any, Literal
+
+import orjson
+
+Fault = Literal["caller", "upstream", "policy", "gateway"]
+Dialect = Literal["openai", "anthropic"]
+
+MESSAGE_LIMIT = 1024
+
+
+class GatewayError(Exception):
+    """An answer that is not a success.
+
+    `status` is the HTTP status for the caller, `type`/`code`/`param` and `message` go into the envelope, `details`
+    holds further members of the error object, `retry_after` whole seconds. `cause` is for logs only.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        type: str,
+        message: str,
+        *,
+        fault: Fault = "caller",
+        code: Any = None,
+        param: str | None = None,
+        retry_after: int | None = None,
+        details: dict[str, Any] | None = None,
+        cause: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.message = message
+        self.fault = fault
+        self.code = code
+        self.param = param
+        self.retry_after = retry_after
+        self.details = details
+        self.cause = cause
+
+
+class UpstreamFailure(GatewayError):
+    """A failed attempt. `retryable`: the same target may be tried again; `timed_out`: a deadline passed."""
+
+    def __init__(
+        self, status: int, type: str, message: str, *, retryable: bool, timed_out: bool = False, **envelope: Any
+    ) -> None:
+        super().__init__(status, type, message, fault="upstream", **envelope)
+        self.retryable = retryable
+        self.timed_out = timed_out
+        self.upstream_status = 0
+        self.wait_hint: float | None = None
+
+
+class ClientGone(Exception):
+    """The caller closed its connection before its answer was complete."""
+
+
+def invalid_request(detail: str, *, param: str | None = None, code: str | None = None) -> GatewayError:
+    """400: the request itself is at fault."""
+    return GatewayError(
+        400, "invalid_request_error", f"request payload is invalid: {detail}", param=param, code=code
+    )
+
+
+def invalid_upstream(detail: str) -> GatewayError:
+    """400 for a target that cannot be called as configured (never retried, nothing sent)."""
+    return GatewayError(400, "invalid_request_error", f"invalid upstream configuration: {detail}", fault="gateway")
+
+
+def invalid_credentials(detail: str) -> GatewayError:
+    """401 for a provider secret that cannot be sent (never retried, nothing sent)."""
+    return GatewayError(401, "authentication_error", f"invalid upstream credentials: {detail}", fault="gateway")
+
+
+def transport_error(cause: str) -> UpstreamFailure:
+    """502: the upstream could not be reached or broke the connection."""
+    return UpstreamFailure(502, "transport_error", f"transport error: {cause}", retryable=True)
+
+
+def upstream_timeout(milliseconds: int, cause: str | None = None) -> UpstreamFailure:
+    """504: the deadline of an attempt passed."""
+    return UpstreamFailure(
+        504,
+        "timeout",
+        f"upstream request timed out after {milliseconds}ms",
+        retryable=False,
+        timed_out=True,
+        cause=cause,
+    )
+
+
+def decode_error(cause: str) -> UpstreamFailure:
+    """502: a success status with a body that is not what the operation answers."""
+    return UpstreamFailure(
+        502, "upstream_decode_error", f"upstream returned an unparseable body: {cause}", retryable=True
+    )
+
+
+def stream_aborted() -> UpstreamFailure:
+    """502: the upstream's stream ended before it was complete."""
+    return UpstreamFailure(502, "stream_aborted", "upstream cancelled the response mid-stream", retryable=True)
+
+
+def internal_error() -> GatewayError:
+    """500: a defect of the gateway. The cause is logged, never told."""
+    return GatewayError(500, "api_error", "internal error", fault="gateway")
+
+
+def cut(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """At most `limit` UTF-8 bytes, cut at a character boundary with an ellipsis appended."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= limit:
+        return text
+    return raw[:limit].decode("utf-8", "ignore") + "…"
+
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+
+
+def render(error: GatewayError, dialect: Dialect = "openai") -> bytes:
+    """The JSON body of an error answer in the caller's dialect."""
+    if dialect == "anthropic":
+        kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+        return orjson.dumps({"type": "error", "error": {"type": kind, "message": error.message}})
+    inner: dict[str, Any] = {"message": error.message, "type": error.type}
+    if error.param is not None:
+        inner["param"] = error.param
+    if error.code is not None:
+        inner["code"] = error.code
+    if error.details:
+        inner.update(error.details)
+    return orjson.dumps({"error": inner})

@@ -1,0 +1,117 @@
+"""Accepting connections from a listening socket that all workers share.
+
+Each worker accepts one connection per readiness event, and one that has clearly more connections than the worker
+with the fewest lets the others go first for a moment: with keep-alive clients that is what spreads the load. The
+socket belongs to the supervisor too, so that the death of a worker loses no connection that waits in its queue.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+
+from fastgw.http.server import Connection, Server
+
+SLACK = 1
+"""How many connections a worker may have more than the one with the fewest before it steps back."""
+STEP_BACK = 0.001
+"""Seconds for which an overloaded worker leaves the queue to the others."""
+BACKLOG = 4096
+
+
+def bind(address: str, label: str) -> socket.socket:
+    """A listening TCP socket for `ip:port`. Raises OSError with the label, the address and the OS text."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"{label} listener bind {address} failed: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+class Acceptor:
+    """Takes connections from `listener` for `server` until stopped."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        server: Server,
+        tls: Callable[[], ssl.SSLContext | None],
+        lead: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._server = server
+        self._tls = tls
+        self._lead = lead
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: asyncio.TimerHandle | None = None
+        self._stopped = False
+        loop.add_reader(listener.fileno(), self._ready)
+
+    def stop(self) -> None:
+        """Accept what is in the queue now, then no more."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        else:
+            self._loop.remove_reader(self._listener.fileno())
+        while self._accept():
+            pass
+
+    @property
+    def handshaking(self) -> int:
+        """Connections accepted whose protocol does not run yet."""
+        return len(self._tasks)
+
+    def _ready(self) -> None:
+        if self._lead() > SLACK:
+            self._loop.remove_reader(self._listener.fileno())
+            self._waiting = self._loop.call_later(STEP_BACK, self._again)
+            return
+        self._accept()
+
+    def _again(self) -> None:
+        self._waiting = None
+        if not self._stopped:
+            self._accept()
+            self._loop.add_reader(self._listener.fileno(), self._ready)
+
+    def _accept(self) -> bool:
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError:
+            # Out of file descriptors: leave the queue alone for a moment instead of spinning on it.
+            if not self._stopped and self._waiting is None:
+                self._loop.remove_reader(self._listener.fileno())
+                self._waiting = self._loop.call_later(0.1, self._again)
+            return False
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._adopt(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _adopt(self, client: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self._server),
+                client,
+                ssl=self._tls(),
+                ssl_handshake_timeout=10.0 if self._tls() is not None else None,
+            )
+        except (OSError, ssl.SSLError):
+            client.close()

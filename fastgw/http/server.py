@@ -1,0 +1,147 @@
+"""What the connections of one listener share: heads, timers, the way to an exchange.
+
+A `Server` has no socket of its own; `fastgw.http.listen` accepts connections for it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+
+from fastgw._speedups.head import Request
+from fastgw.core.deadlines import Deadlines
+from fastgw.core.errors import render
+from fastgw.gateway.exchange import Exchange
+from fastgw.http.connection import Connection
+from fastgw.http.refusals import Refusal
+
+HEAD_SECONDS = 30.0
+"""From the first byte of a head to its last."""
+BODY_SECONDS = 60.0
+"""Between two reads of an awaited body."""
+STALL_SECONDS = 300.0
+"""How long a client may leave a full write buffer untouched."""
+LINGER_SECONDS = 1.0
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+class IdleDeadlines(Deadlines[Connection]):
+    """Deadlines that keep the first start of an item."""
+
+    def add_once(self, connection: Connection) -> None:
+        """Start the connection's time unless it runs already."""
+        if connection not in self._due:
+            self.add(connection)
+
+
+class Server:
+    """Shared state of the connections of one listener in one process.
+
+    `make` builds the exchange for a request; `draining` says whether every answer has to close its connection.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[Connection, Request], Exchange],
+        *,
+        server_token: bytes | None,
+        mint: Callable[[], bytes],
+        id_field: bytes,
+        idle_timeout: float = 0.0,
+        draining: Callable[[], bool] = lambda: False,
+        changed: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self.exchange = make
+        self.connections: set[Connection] = set()
+        self.head_deadline = IdleDeadlines(loop, HEAD_SECONDS, Connection.head_overdue)
+        self.body_deadline: Deadlines[Connection] = Deadlines(loop, BODY_SECONDS, Connection.body_overdue)
+        self.stalled: Deadlines[Connection] = Deadlines(loop, STALL_SECONDS, Connection.cut)
+        self.linger_deadline: Deadlines[Connection] = Deadlines(loop, LINGER_SECONDS, Connection.cut_quietly)
+        self._idle: Deadlines[Connection] | None = None
+        if idle_timeout:
+            self._idle = Deadlines(loop, idle_timeout, Connection.idle_overdue)
+        self._token = b"server: %b\r\n" % server_token if server_token else b""
+        self._mint = mint
+        self._id_field = id_field
+        self._draining = draining
+        self._changed = changed
+        self._loop = loop
+        self._starts: dict[int, bytes] = {}
+        self._second = -1.0
+
+    # -- connections
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was accepted."""
+        self.connections.add(connection)
+        self._changed(1)
+        if self._idle is not None:
+            self._idle.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        self._changed(-1)
+        for deadlines in (self.head_deadline, self.body_deadline, self.stalled, self.linger_deadline, self._idle):
+            if deadlines is not None and deadlines:
+                deadlines.discard(connection)
+
+    def head_complete(self, connection: Connection) -> None:
+        """A request head is complete: nothing is overdue any more."""
+        if self.head_deadline:
+            self.head_deadline.discard(connection)
+        if self._idle is not None:
+            self._idle.discard(connection)
+
+    def rests(self, connection: Connection) -> None:
+        """The last answer of a connection has been sent: it is idle now."""
+        if self._idle is not None:
+            self._idle.add(connection)
+
+    # -- heads
+
+    def head(self, status: int, fields: bytes, length: int, http11: bool, keep: bool) -> bytes:
+        """An answer head. `length` -1: chunked on HTTP/1.1, ended by closing on HTTP/1.0."""
+        if self._loop.time() - self._second >= 1.0:
+            self._new_second()
+        start = self._starts.get(status)
+        if start is None:
+            start = self._start(status)
+        if keep and http11 and not self._draining():
+            if length >= 0:
+                return b"%b%bcontent-length: %d\r\n\r\n" % (start, fields, length)
+            return b"%b%btransfer-encoding: chunked\r\n\r\n" % (start, fields)
+        if length >= 0:
+            framing = b"content-length: %d\r\n" % length
+        else:
+            framing = b"transfer-encoding: chunked\r\n" if http11 else b""
+        if http11:
+            keeping = b"connection: close\r\n"
+        else:
+            # RFC 9112 §9.3: a 1.0 client that asked to keep the connection has to be told that it was heard.
+            keeping = b"connection: keep-alive\r\n" if keep else b""
+        return b"%b%b%b%b\r\n" % (start, fields, framing, keeping)
+
+    def refusal(self, refusal: Refusal) -> bytes:
+        """A whole answer to bytes that never became an exchange."""
+        body = render(refusal.error()) if refusal.detail else b""
+        fields = b"content-type: application/json\r\n" if body else b""
+        if refusal.status == 405:
+            fields = b"allow: GET,HEAD,POST\r\n"
+        if self._id_field:
+            fields += b"%b: %b\r\n" % (self._id_field, self._mint())
+        return self.head(refusal.status, fields, len(body), True, False) + body
+
+    def _start(self, status: int) -> bytes:
+        reason = _REASONS.get(status, "Unknown").encode()
+        start = b"HTTP/1.1 %d %b\r\n%bdate: %b\r\n" % (status, reason, self._token, self._date)
+        self._starts[status] = start
+        return start
+
+    def _new_second(self) -> None:
+        # RFC 9110 §6.6.1: an origin server with a clock sends Date.
+        self._second = self._loop.time()
+        self._date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()).encode()
+        self._starts.clear()

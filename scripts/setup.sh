@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# One step of the installation into .venv: run | dev | build. The Makefile decides which steps are due.
+# Every package is pinned by version and hash; only the package index is asked.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+step=${1:?usage: setup.sh run|dev|build}
+python=${PYTHON:-python3}
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+create_venv() {
+    command -v "$python" >/dev/null || fail "$python not found; install Python 3.11 or newer, or set PYTHON=/path/to/python"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$python is $("$python" -V 2>&1); fastgw needs Python 3.11 or newer (set PYTHON=/path/to/python)"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$python has no venv module (Debian: apt-get install python3-venv)"
+    rm -rf .venv
+    "$python" -m venv .venv
+}
+
+check_compiler() {
+    local compiler=${CC:-cc}
+    command -v "${compiler%% *}" >/dev/null || fail "no C compiler ($compiler) found (Debian: apt-get install gcc)"
+    .venv/bin/python -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
+        fail "the C headers of $(.venv/bin/python -V) are missing (Debian: apt-get install python3-dev libc6-dev)"
+}
+
+install() { # lock files
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes "${@/#/--requirement=}"
+}
+
+# A .venv copied or moved with the tree, or whose Python was upgraded away, cannot be used.
+[ "$(.venv/bin/python -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$PWD/.venv" ] || create_venv
+
+case $step in
+run)
+    echo "installing the locked runtime dependencies into .venv"
+    install requirements/build.lock requirements/run.lock
+    ;;
+dev)
+    echo "installing the locked test and lint tools into .venv"
+    install requirements/dev.lock
+    ;;
+build)
+    check_compiler
+    echo "compiling fastgw in place"
+    # compat mode puts the checkout on the path by a plain .pth line: no import hook at start-up, and mypy can follow it.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-index --no-deps \
+        --no-build-isolation --config-settings editable_mode=compat --editable .
+    ;;
+*) fail "unknown step: $step" ;;
+esac
+mkdir -p .venv
+case $step in build) touch .venv/.built ;; *) touch ".venv/.$step" ;; esac

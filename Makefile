@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+NODE := tests/e2e/node/node_modules/.package-lock.json
 COMPILED := pyproject.toml setup.py $(wildcard fastgw/_speedups/*.pyx fastgw/_speedups/*.pxd fastgw/_speedups/*.h)
 export PYTHON
 
@@ -17,7 +18,7 @@ dev: .venv/.dev .venv/.built ## the same with the tools for tests, lint and benc
 run: install ## start the gateway (and a mock provider) on 127.0.0.1:3000; ARGS="--port 3001" changes that
 	@exec $(BIN)/fastgw quickstart $(ARGS)
 
-test: dev ## run every test; ARGS="tests/unit -k sse" selects
+test: dev $(NODE) ## run every test; ARGS="tests/unit -k sse" selects
 	$(BIN)/pytest $(ARGS)
 
 lint: dev ## ruff, mypy --strict, stubtest, cython-lint, import layers
@@ -32,8 +33,8 @@ bench: dev ## micro benchmarks, then the real process against nginx; ARGS goes t
 build: dev ## wheel and sdist into dist/
 	scripts/build.sh
 
-fuzz: dev ## property tests with many examples; ARGS="-k sse" selects
-	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0 $(ARGS)
+fuzz: dev .venv/.fuzz ## every target of tests/fuzz for 60 s under atheris; ARGS="600 sse" for longer and one alone
+	scripts/fuzz.sh $(ARGS)
 
 asan: dev ## unit tests of the compiled modules under AddressSanitizer and UBSan
 	scripts/asan.sh $(ARGS)
@@ -42,15 +43,21 @@ lock: ## resolve pyproject.toml into requirements/*.lock again (needs uv); ARGS=
 	scripts/lock.sh $(ARGS)
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv build dist bench/out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	rm -rf .venv build dist bench/out tests/e2e/node/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 	rm -f fastgw/_speedups/*.so fastgw/_speedups/*.c fastgw/_speedups/*.html
 	find fastgw tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.run: scripts/setup.sh requirements/build.lock requirements/run.lock
 	@scripts/setup.sh run
 
-.venv/.dev: scripts/setup.sh requirements/dev.lock
+.venv/.dev: scripts/setup.sh requirements/dev.lock | .venv/.run
 	@scripts/setup.sh dev
+
+.venv/.fuzz: scripts/setup.sh requirements/fuzz.lock | .venv/.run
+	@scripts/setup.sh fuzz
 
 .venv/.built: $(COMPILED) | .venv/.run
 	@scripts/setup.sh build
+
+$(NODE): tests/e2e/node/package-lock.json
+	@scripts/setup.sh node

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# One step of the installation into .venv: run | dev | build. The Makefile decides which steps are due.
+# One step of the installation into .venv: run | dev | fuzz | build | node. The Makefile decides which steps are due.
 # Every package is pinned by version and hash; only the package index is asked.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-step=${1:?usage: setup.sh run|dev|build}
+step=${1:?usage: setup.sh run|dev|fuzz|build|node}
 python=${PYTHON:-python3}
 
 fail() {
@@ -31,26 +31,52 @@ install() { # lock files
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes "${@/#/--requirement=}"
 }
 
-# A .venv copied or moved with the tree, or whose Python was upgraded away, cannot be used.
-[ "$(.venv/bin/python -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$PWD/.venv" ] || create_venv
+# A .venv that moved with the tree, or whose Python was upgraded away, cannot be used.
+usable() {
+    [ "$(.venv/bin/python -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$(pwd -P)/.venv" ]
+}
+
+require_usable() {
+    usable || fail ".venv does not belong to this folder or its Python is gone; run 'make clean' first"
+}
 
 case $step in
 run)
+    usable || create_venv
     echo "installing the locked runtime dependencies into .venv"
     install requirements/build.lock requirements/run.lock
     ;;
 dev)
+    require_usable
     echo "installing the locked test and lint tools into .venv"
     install requirements/dev.lock
     ;;
+fuzz)
+    require_usable
+    echo "installing the locked fuzzer into .venv"
+    install requirements/fuzz.lock
+    ;;
 build)
+    require_usable
     check_compiler
     echo "compiling fastgw in place"
     # compat mode puts the checkout on the path by a plain .pth line: no import hook at start-up, and mypy can follow it.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-index --no-deps \
         --no-build-isolation --config-settings editable_mode=compat --editable .
     ;;
+node)
+    # Optional: the tests with the Node SDK skip, and say so, without it.
+    if ! command -v npm >/dev/null; then
+        echo "npm not found: the tests with the Node SDK will be skipped"
+    else
+        echo "installing the locked Node SDK into tests/e2e/node"
+        npm ci --prefix tests/e2e/node --no-audit --no-fund --silent ||
+            echo "npm ci failed: the tests with the Node SDK will be skipped" >&2
+    fi
+    exit
+    ;;
 *) fail "unknown step: $step" ;;
 esac
-mkdir -p .venv
-case $step in build) touch .venv/.built ;; *) touch ".venv/.$step" ;; esac
+stamp=$step
+[ "$step" = build ] && stamp=built
+touch ".venv/.$stamp"

@@ -8,7 +8,6 @@ from hypothesis import settings
 
 # Wall-clock deadlines measure the machine, not the property.
 settings.register_profile("fastgw", deadline=None)
-settings.register_profile("fuzz", deadline=None, max_examples=20_000)
 settings.load_profile("fastgw")
 
 # CI sets FASTGW_NO_SKIP so that a missing server or tool cannot turn into a green run. It is taken out of the

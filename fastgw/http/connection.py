@@ -187,6 +187,8 @@ class Connection(asyncio.Protocol):
             return
         self._resume_reading()
         self._pump()
+        if self.exchange is None and not self._closing:
+            self.server.rests(self)
 
     def close_if_idle(self) -> None:
         """Close between requests; a running exchange makes the connection close after its answer."""

@@ -10,7 +10,8 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from fastgw.http.server import Connection, Server
+from fastgw.http.connection import Connection
+from fastgw.http.server import Server
 
 SLACK = 1
 """How many connections a worker may have more than the one with the fewest before it steps back."""

@@ -41,6 +41,23 @@ class Region:
     connections: Cell
     announced: Cell
 
+    @classmethod
+    def at(cls, cells: Cells, start: int, size: int) -> "Region":
+        """The region in the cells `start` .. `start + size - 1`. Raises IndexError when they do not exist."""
+        return cls(
+            cells=cells,
+            first=start + FIXED,
+            end=start + size,
+            in_flight=Cell(cells, start + IN_FLIGHT),
+            connections=Cell(cells, start + CONNECTIONS),
+            announced=Cell(cells, start + ANNOUNCED),
+        )
+
+    @classmethod
+    def private(cls, size: int) -> "Region":
+        """A region outside of any board, for a process that keeps its counts to itself."""
+        return cls.at(Cells(-1, region_size(size)), 0, region_size(size))
+
     def reset(self) -> None:
         """Zero everything. O(size). Only for the supervisor, while the worker does not run."""
         for index in range(self.first - FIXED, self.end):
@@ -105,15 +122,7 @@ class Board:
 
     def region(self, worker: int) -> Region:
         """Raises IndexError for a worker that the board has no room for."""
-        start = self._start(worker)
-        return Region(
-            cells=self.cells,
-            first=start + FIXED,
-            end=start + self._size,
-            in_flight=Cell(self.cells, start + IN_FLIGHT),
-            connections=Cell(self.cells, start + CONNECTIONS),
-            announced=Cell(self.cells, start + ANNOUNCED),
-        )
+        return Region.at(self.cells, self._start(worker), self._size)
 
     def in_flight(self) -> int:
         """Requests in flight over all workers."""

@@ -50,7 +50,7 @@ def test_fuzz_cells(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    import atheris  # type: ignore[import-not-found,unused-ignore]
+    import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     atheris.Setup(sys.argv, run)
     atheris.Fuzz()

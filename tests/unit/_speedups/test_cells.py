@@ -150,7 +150,13 @@ def test_everything_raises_value_error_after_close() -> None:
     cell, buckets = Cell(cells, 0), Buckets(cells, 0, (1.0,))
     cells.close()
     cells.close()
-    operations = [*every_operation(cells, 0), cell.inc, cell.get, lambda: cell.set(1), lambda: buckets.observe(1.0)]
+    operations: list[Callable[[], object]] = [
+        *every_operation(cells, 0),
+        cell.inc,
+        cell.get,
+        lambda: cell.set(1),
+        lambda: buckets.observe(1.0),
+    ]
     for operation in operations:
         with pytest.raises(ValueError, match="closed"):
             operation()

@@ -1,0 +1,197 @@
+"""YAML text to plain values, in the YAML 1.2 core dialect, on top of pyyaml's event stream.
+
+Differences from ``yaml.safe_load``, all deliberate:
+
+* scalars resolve by the YAML 1.2 core schema: ``yes``, ``1:30``, ``2024-01-01`` and ``1_000`` are strings;
+* mapping keys are strings, and a key given twice is an error;
+* ``<<`` is an ordinary key; tags other than the core ones are errors;
+* nesting is limited, and so is the number of nodes that aliases may expand to.
+
+Events are consumed in a loop with an explicit stack, so no document can exhaust the interpreter's stack. Messages name
+a line and a column and never quote the text, which may hold credentials.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import yaml
+
+MAX_DEPTH: Final = 100
+MAX_NODES: Final = 1_000_000
+
+_HAVE_LIBYAML: Final = hasattr(yaml, "CSafeLoader")
+_LOADER: Final = yaml.CSafeLoader if _HAVE_LIBYAML else yaml.SafeLoader
+
+_TAG: Final = "tag:yaml.org,2002:"
+_SCALAR_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    f"{_TAG}null": (type(None),),
+    f"{_TAG}bool": (bool,),
+    f"{_TAG}int": (int,),
+    f"{_TAG}float": (float, int),
+}
+_CONSTANTS: Final[dict[str, bool | float | None]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **dict.fromkeys((f"{sign}{name}" for sign in ("", "+") for name in (".inf", ".Inf", ".INF")), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+}
+_DECIMAL: Final = re.compile(r"[-+]?[0-9]+")
+_BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NUMBER_START: Final = frozenset("+-.0123456789")
+
+
+class YamlError(ValueError):
+    """The text is not acceptable YAML. ``line`` and ``column`` count from 1; 0 when the position is not known."""
+
+    def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(f"{reason} at line {line} column {column}" if line else reason)
+        self.line = line
+        self.column = column
+
+
+class _Node(NamedTuple):
+    value: object
+    nodes: int  # including everything below, with aliases expanded
+    height: int
+
+
+class _Frame:
+    """A collection whose end has not been seen yet."""
+
+    __slots__ = ("anchor", "expect_key", "height", "key", "nodes", "target")
+
+    def __init__(self, target: "list[object] | dict[str, object]", anchor: str | None) -> None:
+        self.target = target
+        self.anchor = anchor
+        self.nodes = 1
+        self.height = 0
+        self.key = ""
+        self.expect_key = isinstance(target, dict)
+
+
+class _Builder:
+    def __init__(self, nonfinite: bool) -> None:
+        self.documents: list[object] = []
+        self._nonfinite = nonfinite
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, _Node] = {}
+        self._total = 0
+
+    def feed(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            self._complete(_Node(self._scalar(event), 1, 0), event.anchor, event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._open(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            frame = self._stack.pop()
+            self._complete(_Node(frame.target, frame.nodes, frame.height), frame.anchor, event)
+        elif isinstance(event, yaml.AliasEvent):
+            node = self._anchors.get(event.anchor or "")
+            if node is None:
+                raise _error("alias of an anchor that is not defined or not complete", event)
+            self._complete(node, None, event)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self._anchors.clear()
+
+    def _open(self, event: yaml.CollectionStartEvent) -> None:
+        mapping = isinstance(event, yaml.MappingStartEvent)
+        if event.tag not in (None, "!", f"{_TAG}{'map' if mapping else 'seq'}"):
+            raise _error("unsupported tag", event)
+        if len(self._stack) >= MAX_DEPTH:
+            raise _error(f"nesting is deeper than {MAX_DEPTH} levels", event)
+        self._stack.append(_Frame({} if mapping else [], event.anchor))
+
+    def _scalar(self, event: yaml.ScalarEvent) -> object:
+        text: str = event.value
+        try:
+            if not _HAVE_LIBYAML and not text.isascii():
+                text.encode()  # the pure-Python scanner lets escaped lone surrogates through
+            if event.tag in ("!", f"{_TAG}str") or (event.tag is None and not event.implicit[0]):
+                return text
+            value = _resolve(text)
+        except ValueError:
+            raise _error("unacceptable scalar", event) from None
+        if event.tag is not None:
+            if not isinstance(value, _SCALAR_TYPES.get(event.tag, ())):
+                raise _error("unsupported tag, or a value that does not fit its tag", event)
+            if event.tag == f"{_TAG}float" and type(value) is int:
+                value = _resolve(f"{text}.")
+        if isinstance(value, float) and not math.isfinite(value) and not self._nonfinite:
+            raise _error("number is not finite", event)
+        return value
+
+    def _complete(self, node: _Node, anchor: str | None, event: yaml.Event) -> None:
+        """Hand a finished node to the collection around it. O(1): aliased nodes are shared, not copied."""
+        self._total += node.nodes if isinstance(event, yaml.AliasEvent) else 1
+        if self._total > MAX_NODES:
+            raise _error(f"document has more than {MAX_NODES} nodes after alias expansion", event)
+        if len(self._stack) + node.height > MAX_DEPTH:
+            raise _error(f"nesting is deeper than {MAX_DEPTH} levels", event)
+        if anchor is not None:
+            self._anchors[anchor] = node
+        if not self._stack:
+            self.documents.append(node.value)
+            return
+        frame = self._stack[-1]
+        frame.nodes += node.nodes
+        frame.height = max(frame.height, node.height + 1)
+        if isinstance(frame.target, list):
+            frame.target.append(node.value)
+        elif frame.expect_key:
+            if not isinstance(node.value, str):
+                raise _error("mapping key is not a string", event)
+            if node.value in frame.target:
+                raise _error("duplicate mapping key", event)
+            frame.key = node.value
+            frame.expect_key = False
+        else:
+            frame.target[frame.key] = node.value
+            frame.expect_key = True
+
+
+def load_documents(text: str, *, nonfinite: bool = False) -> list[object]:
+    """Every document of ``text`` as str, int, float, bool, None, list and dict values.
+
+    Aliased nodes are shared objects. ``nonfinite`` lets infinities and NaN through. Raises :class:`YamlError` and
+    nothing else.
+    """
+    builder = _Builder(nonfinite)
+    for event in _events(text):
+        builder.feed(event)
+    return builder.documents
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    try:
+        yield from yaml.parse(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        # libyaml's texts are constants; those of the pure-Python parser quote the document.
+        reason = (exc.problem if _HAVE_LIBYAML else None) or "syntax error"
+        raise YamlError(reason, *((mark.line + 1, mark.column + 1) if mark else ())) from None
+    except (yaml.reader.ReaderError, UnicodeError):
+        raise YamlError("text contains a character that YAML does not allow") from None
+
+
+def _resolve(text: str) -> object:
+    """The value of a plain scalar. Raises ValueError when its digits exceed what ``int`` converts."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if text[0] in _NUMBER_START:
+        if _DECIMAL.fullmatch(text):
+            return int(text)
+        if _BASED.fullmatch(text):
+            return int(text, 0)
+        if _FLOAT.fullmatch(text):
+            return float(text)
+    return text
+
+
+def _error(reason: str, event: yaml.Event) -> YamlError:
+    mark = event.start_mark
+    return YamlError(reason, mark.line + 1, mark.column + 1) if mark else YamlError(reason)

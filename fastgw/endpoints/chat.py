@@ -1,0 +1,71 @@
+"""`POST /v1/chat/completions`: the OpenAI chat dialect.
+
+On the way to an OpenAI-shaped upstream and back bytes are spliced, not rebuilt: see `_speedups/splice` and
+`_speedups/sse` for what exactly is changed.
+"""
+
+import orjson
+
+from fastgw._speedups.splice import ChatAnswer, ChatRequest, ScanError
+from fastgw._speedups.sse import ChatStream
+from fastgw.core.errors import decode_error, invalid_request
+from fastgw.gateway import pipeline
+from fastgw.gateway.call import Usage
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.receive import not_json
+from fastgw.gateway.snapshot import Target
+
+CODES = {"missing": "missing_parameter", "type": "invalid_parameter", "duplicate": "invalid_parameter"}
+
+
+async def chat_completions(ex: Exchange) -> None:
+    """Serve one chat completion, streamed or not."""
+    await pipeline.run(ex, decode)
+
+
+class ChatCall:
+    """One decoded chat request."""
+
+    __slots__ = ("_alias", "_request", "model", "stream")
+
+    operation = "chat/completions"
+
+    def __init__(self, request: ChatRequest, alias: bytes) -> None:
+        self._request = request
+        self._alias = alias
+        self.model = request.model
+        self.stream = request.stream
+
+    def upstream_body(self, target: Target) -> bytes:
+        """The caller's bytes with the target's model name, `stream` present, usage asked for on streams."""
+        return self._request.upstream_body(target.model_json, self.stream)
+
+    def answer(self, body: bytes) -> tuple[bytes, Usage]:
+        """The upstream's bytes with the alias as model and usage counters present."""
+        try:
+            answer = ChatAnswer(body)
+        except ScanError as error:
+            raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+        return answer.render(self._alias), answer
+
+    def relay(self, target: Target, *, chunked: bool) -> ChatStream:
+        """The stream translator: usage frames go to a caller that asked for them."""
+        request = self._request
+        return ChatStream(
+            self._alias,
+            forward_usage=request.include_usage,
+            strip_null_usage=not request.has_stream_options,
+            chunked=chunked,
+            reasoning_path=target.overrides.reasoning_path if target.overrides is not None else (),
+        )
+
+
+def decode(ex: Exchange, body: bytes) -> ChatCall:
+    """Validate the body. Raises 400 naming the parameter."""
+    try:
+        request = ChatRequest(body)
+    except ScanError as error:
+        raise not_json(error.field or None, CODES.get(error.reason) if error.field else None) from None
+    if not request.messages:
+        raise invalid_request("messages array must not be empty", param="messages", code="invalid_parameter")
+    return ChatCall(request, orjson.dumps(request.model))

@@ -1,0 +1,103 @@
+"""From a request to the endpoint that answers it, and from every outcome to an answer."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastgw.core.errors import ClientGone, GatewayError, internal_error, render
+from fastgw.endpoints import chat, health, models
+from fastgw.gateway.account import settle
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.receive import check_declared_length
+
+Handler = Callable[[Exchange], Coroutine[None, Any, None]]
+
+GET: dict[bytes, Handler] = {
+    b"/livez": health.livez,
+    b"/readyz": health.readyz,
+    b"/v1/models": models.list_models,
+}
+POST: dict[bytes, Handler] = {
+    b"/v1/chat/completions": chat.chat_completions,
+}
+MODEL_PREFIX = b"/v1/models/"
+
+REMOVED_TUNNEL = (
+    "the implicit /passthrough/:provider tunnel has been removed; configure an explicit passthrough_route resource "
+    "for this path (see the provider passthrough documentation for the migration)"
+)
+
+
+async def serve(ex: Exchange) -> None:
+    """Answer one exchange. Nothing escapes: every outcome ends in an answer, a cut connection, or a lost caller."""
+    try:
+        await check_declared_length(ex)
+        await route(ex)(ex)
+    except ClientGone:
+        ex.status = 200 if ex.status == 200 and not ex.relay else 499
+    except GatewayError as error:
+        refuse(ex, error)
+    except Exception as error:
+        ex.gateway.log.defect("request failed", error, ex.request_id)
+        refuse(ex, internal_error())
+    settle(ex)
+    ex.gateway.leave()
+    if not ex.gone:
+        ex.downstream.done()
+
+
+def route(ex: Exchange) -> Handler:
+    """The handler for method and path; 404, 405 and 410 have handlers of their own."""
+    request = ex.request
+    path, method = request.path, request.method
+    if method == b"POST":
+        handler = POST.get(path)
+        if handler is not None:
+            ex.endpoint = path.decode()
+            return handler
+    elif method == b"GET" or method == b"HEAD":
+        handler = GET.get(path)
+        if handler is not None:
+            ex.endpoint = path.decode()
+            return handler
+        if path.startswith(MODEL_PREFIX) and len(path) > len(MODEL_PREFIX):
+            ex.endpoint = "/v1/models/:id"
+            return models.retrieve_model
+    if path in GET or path.startswith(MODEL_PREFIX):
+        return wrong_method_get
+    if path in POST:
+        return wrong_method_post
+    if path.startswith(b"/passthrough/"):
+        return removed_tunnel
+    return not_found
+
+
+def refuse(ex: Exchange, error: GatewayError) -> None:
+    """Answer with an error, or cut a stream that has already begun."""
+    ex.error = error
+    if ex.gone:
+        return
+    if ex.head_sent:
+        ex.downstream.cut()
+        return
+    fields = b"retry-after: %d\r\n" % error.retry_after if error.retry_after is not None else b""
+    ex.answer_json(error.status, render(error, ex.dialect), fields)
+
+
+async def not_found(ex: Exchange) -> None:
+    """404 with an empty body."""
+    ex.answer_empty(404)
+
+
+async def wrong_method_get(ex: Exchange) -> None:
+    """405 on a path that is there for reading."""
+    ex.answer_empty(405, b"allow: GET,HEAD\r\n")
+
+
+async def wrong_method_post(ex: Exchange) -> None:
+    """405 on a path that takes calls."""
+    ex.answer_empty(405, b"allow: POST\r\n")
+
+
+async def removed_tunnel(ex: Exchange) -> None:
+    """410 for paths under /passthrough/ that no route serves."""
+    raise GatewayError(410, "invalid_request_error", REMOVED_TUNNEL, code="endpoint_removed")

@@ -1,0 +1,129 @@
+"""Attempts: from a resolved call to an answer that has been relayed, or the error of the last attempt."""
+
+import random
+import zlib
+
+from fastgw.core.errors import UpstreamFailure, decode_error
+from fastgw.core.fiber import park
+from fastgw.gateway.call import Call
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.relay import relay_once, relay_stream
+from fastgw.gateway.snapshot import Operation, Target
+from fastgw.policy.retry import backoff, may_retry
+from fastgw.providers.failures import answer_failure
+from fastgw.upstream.connection import MAX_BODY, UpstreamConnection
+
+JOIN_LIMIT = 65536
+"""Bodies up to this size are joined with the head into one write."""
+
+
+async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
+    """Try the target until an answer was relayed or the retries are spent. Raises the last failure.
+
+    Once the head of the answer is out nothing is retried: the relay ends the stream with the error itself.
+    """
+    flaw = target.flaws.get(call.operation)
+    if flaw is not None:
+        raise flaw()
+    operation = target.operations[call.operation]
+    explicit = target.retries is not None
+    budget = target.retries if target.retries is not None else ex.gateway.config.upstream.retries
+    while True:
+        try:
+            await attempt(ex, call, target, operation)
+            ex.gateway.accounts.attempted(target, True)
+            return
+        except UpstreamFailure as failure:
+            ex.gateway.accounts.attempted(target, False)
+            if ex.head_sent or ex.attempts > budget or not may_retry(failure, explicit):
+                raise
+            wait = backoff(ex.attempts, failure, random.random)
+        await ex.sleep(wait)
+
+
+async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation) -> None:
+    """One request to the upstream and the relay of its answer. Raises UpstreamFailure or ClientGone."""
+    ex.attempts += 1
+    body = call.upstream_body(target)
+    seconds = target.stream_timeout if ex.stream else target.timeout
+    deadline = ex.gateway.deadline(seconds) if seconds is not None else None
+    if deadline is not None:
+        deadline.add(ex)
+    connection = operation.pool.take()
+    try:
+        if connection is None:
+            connection = await ex.wait(operation.pool.dial())
+        ex.upstream = connection
+        send(ex, connection, target, operation, body)
+        await park()
+        answer = connection.answer
+        if not 200 <= answer.status < 300:
+            raise answer_failure(answer.status, payload(connection), answer.retry_after)
+        ex.provider_request_id = answer.request_id
+        if ex.stream:
+            if deadline is not None:
+                deadline.add(ex)
+            await relay_stream(ex, call, target, connection, deadline)
+        else:
+            relay_once(ex, call, payload(connection))
+    except BaseException:
+        if connection is not None and not connection.answer.complete:
+            connection.close()
+        raise
+    finally:
+        ex.upstream = None
+        if deadline is not None:
+            deadline.discard(ex)
+        if connection is not None:
+            connection.finish()
+
+
+def send(ex: Exchange, connection: UpstreamConnection, target: Target, operation: Operation, body: bytes) -> None:
+    """Hand the request to the connection: constant head, request id, length, body."""
+    head = operation.stream_head if ex.stream else operation.head
+    extra = b""
+    if target.overrides is not None:
+        body = target.overrides.apply_body(body)
+        extra = target.overrides.headers(variables(ex, target), ex.request.fields)
+    if len(body) <= JOIN_LIMIT:
+        request = b"%b%b\r\n%bContent-Length: %d\r\n\r\n%b" % (head, ex.request_id, extra, len(body), body)
+        connection.send(ex, request, streaming=ex.stream)
+    else:
+        head = b"%b%b\r\n%bContent-Length: %d\r\n\r\n" % (head, ex.request_id, extra, len(body))
+        connection.send(ex, head, streaming=ex.stream)
+        connection.transport.write(body)
+
+
+def payload(connection: UpstreamConnection) -> bytes:
+    """The body of a whole answer, decompressed when the upstream compressed it although nobody asked."""
+    body = connection.answer.take()
+    coding = connection.answer.content_encoding
+    if coding is None or coding.lower() == b"identity":
+        return body
+    if coding.lower() not in (b"gzip", b"x-gzip"):
+        raise decode_error("content encoding is not supported")
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflater.decompress(body, MAX_BODY)
+    except zlib.error as error:
+        raise decode_error(str(error)) from None
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise decode_error("compressed body is truncated or too large")
+    return plain
+
+
+def variables(ex: Exchange, target: Target) -> dict[str, str | None]:
+    """What header templates of a provider key may refer to."""
+    caller = ex.caller
+    assert caller is not None
+    return {
+        "request.id": ex.request_id.decode(),
+        "request.api_key.id": caller.id,
+        "request.api_key.name": caller.name,
+        "request.api_key.team_id": caller.team_id,
+        "request.api_key.user_id": caller.user_id,
+        "model.id": target.id,
+        "model.name": target.name,
+        "provider_key.id": target.key_id,
+        "provider_key.name": target.key_name,
+    }

@@ -1,0 +1,202 @@
+"""One request of one caller, from its head to the last byte of its answer.
+
+The exchange is the fiber that runs the pipeline, and the object on which the stages leave what they found:
+who calls, what is asked for, where it goes, what it used. It pins the snapshot that was current at its start.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from fastgw._speedups.head import Request
+from fastgw.core.errors import ClientGone, Dialect, GatewayError, upstream_timeout
+from fastgw.core.fiber import Fiber, park
+
+if TYPE_CHECKING:
+    from fastgw.gateway.gateway import Gateway
+    from fastgw.gateway.relay import StreamRelay
+    from fastgw.gateway.snapshot import Caller, Snapshot, Target
+    from fastgw.upstream.connection import UpstreamConnection
+
+JSON_FIELD = b"content-type: application/json\r\n"
+
+
+class Downstream(Protocol):
+    """The caller's connection, as far as the gateway needs it."""
+
+    peer: str
+    write_paused: bool
+
+    def expect_body(self) -> None:
+        """The body is wanted now."""
+
+    def answer(self, request: Request, status: int, fields: bytes, body: bytes, *, drop: bool = False) -> None:
+        """Send a whole answer."""
+
+    def begin_stream(self, request: Request, status: int, fields: bytes) -> None:
+        """Send the head of an answer of unknown length."""
+
+    def write(self, data: bytes) -> None:
+        """Send framed bytes of such an answer."""
+
+    def cut(self) -> None:
+        """Break the connection."""
+
+    def done(self) -> None:
+        """The exchange is over."""
+
+
+class Exchange(Fiber):
+    """State of one request. Stages fill the fields in the order in which they stand here."""
+
+    __slots__ = (
+        "alias",
+        "attempts",
+        "awaits_body",
+        "body_limit",
+        "caller",
+        "completion_tokens",
+        "downstream",
+        "endpoint",
+        "error",
+        "gateway",
+        "gone",
+        "head_sent",
+        "operation",
+        "prompt_tokens",
+        "provider_request_id",
+        "relay",
+        "request",
+        "request_id",
+        "snapshot",
+        "started",
+        "status",
+        "stream",
+        "target",
+        "total_tokens",
+        "upstream",
+    )
+
+    def __init__(self, gateway: "Gateway", downstream: Downstream, request: Request) -> None:
+        self.loop: asyncio.AbstractEventLoop = gateway.loop
+        self._coroutine = None
+        self._awaited = None
+        self.gateway = gateway
+        self.downstream = downstream
+        self.request = request
+        self.snapshot: Snapshot = gateway.current()
+        self.request_id: bytes = gateway.request_id(request)
+        self.started = self.loop.time()
+        self.endpoint = "other"
+        self.operation = ""
+        self.awaits_body = False
+        self.body_limit = 0
+        self.caller: Caller | None = None
+        self.alias = ""
+        self.stream = False
+        self.target: Target | None = None
+        self.upstream: UpstreamConnection | None = None
+        self.relay: StreamRelay | None = None
+        self.attempts = 0
+        self.head_sent = False
+        self.gone = False
+        self.status = 0
+        self.error: GatewayError | None = None
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.total_tokens = 0
+        self.provider_request_id: bytes | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """How errors are told to this caller."""
+        return "openai"
+
+    def begin(self) -> None:
+        """Run the pipeline."""
+        self.gateway.enter()
+        self.start(self.gateway.serve(self))
+
+    # -- reading
+
+    async def body(self) -> bytes:
+        """The whole request body. Raises ClientGone, or what `body_failed` was told."""
+        request = self.request
+        if not request.complete:
+            self.awaits_body = True
+            try:
+                self.downstream.expect_body()
+                await park()
+            finally:
+                self.awaits_body = False
+        return request.body()
+
+    def body_arrived(self) -> None:
+        """The connection has the last byte of the body."""
+        self.resume()
+
+    def body_progress(self, received: int) -> None:
+        """The connection has `received` bytes of a body that is still coming."""
+        if self.body_limit < 0:
+            self.request.forget_body()
+        elif self.body_limit and received > self.body_limit:
+            self.request.forget_body()
+            self.resume()
+
+    def body_failed(self, status: int, detail: str) -> None:
+        """The body cannot be read."""
+        if self.awaits_body:
+            self.throw(GatewayError(status, "invalid_request_error", f"request payload is invalid: {detail}"))
+
+    # -- answering
+
+    def answer_json(self, status: int, body: bytes, fields: bytes = b"") -> None:
+        """Send a whole JSON answer with the fields that every answer has."""
+        self.status = status
+        self.head_sent = True
+        self.downstream.answer(self.request, status, self.fields(JSON_FIELD, fields), body)
+
+    def answer_empty(self, status: int, fields: bytes = b"") -> None:
+        """Send an answer without a body."""
+        self.status = status
+        self.head_sent = True
+        self.downstream.answer(self.request, status, self.fields(b"", fields), b"")
+
+    def fields(self, content: bytes, more: bytes = b"") -> bytes:
+        """Header lines: what every answer carries, then the given ones."""
+        return b"%b%b%b\r\n%b" % (content, self.gateway.id_prefix, self.request_id, more)
+
+    # -- the caller's connection changes
+
+    def client_gone(self) -> None:
+        """The caller left: whatever runs for it ends now."""
+        self.gone = True
+        if self.alive:
+            self.throw(ClientGone())
+
+    def client_slow(self) -> None:
+        """The caller does not keep up: stop reading from the upstream."""
+        if self.relay is not None and self.upstream is not None:
+            self.upstream.pause_reading()
+
+    def client_ready(self) -> None:
+        """The caller has caught up."""
+        if self.upstream is not None:
+            self.upstream.resume_reading()
+
+    # -- timers
+
+    def overdue(self) -> None:
+        """The deadline of the running attempt has passed."""
+        target = self.target
+        seconds = None if target is None else (target.stream_timeout if self.stream else target.timeout)
+        self.throw(upstream_timeout(round((seconds or 0.0) * 1000)))
+
+    def keep_alive(self) -> None:
+        """Nothing was written to the caller of a stream for a while."""
+        if self.relay is not None:
+            self.relay.comment()
+
+    def crashed(self, error: Exception) -> None:
+        """The pipeline handles its own errors; what arrives here is a defect of that handling."""
+        self.downstream.cut()
+        super().crashed(error)

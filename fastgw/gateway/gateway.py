@@ -1,0 +1,123 @@
+"""What the exchanges of one worker share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastgw._speedups.head import Request, RequestIds
+from fastgw.config.schema import Config
+from fastgw.core.deadlines import Deadlines
+from fastgw.gateway.account import Accounts
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.snapshot import Snapshot
+from fastgw.policy.client_ip import ClientAddress
+from fastgw.state.board import Board
+from fastgw.telemetry.log import Log
+from fastgw.telemetry.metrics import Registry
+
+Serve = Callable[[Exchange], Coroutine[None, Any, None]]
+
+
+class Gateway:
+    """One per worker. `serve` is the coroutine function that answers an exchange."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: Config,
+        board: Board,
+        worker: int,
+        registry: Registry,
+        log: Log,
+        serve: Serve,
+    ) -> None:
+        self.loop = loop
+        self.config = config
+        self.serve = serve
+        self.log = log
+        self.registry = registry
+        self.accounts = Accounts(registry)
+        self.draining = board.draining
+        self.ready = board.ready
+        self.address = ClientAddress(
+            config.proxy.real_ip.trusted_proxies, config.proxy.real_ip.recursive, config.proxy.real_ip.header
+        )
+        self.body_limit = config.proxy.request_body_limit_bytes
+        accept = config.proxy.request_id.accept_headers
+        names = [f"x-{config.namespace}-request-id"] if accept is None else accept
+        self._accepted_ids = [name.lower().encode() for name in names]
+        self.id_prefix = f"x-{config.namespace}-request-id: ".encode()
+        self.call_id_prefix = f"x-{config.namespace}-call-id: ".encode()
+        self.mint = RequestIds().next
+        self._revision = board.revision
+        self._in_flight = board.region(worker).in_flight.inc
+        self._snapshot: Snapshot | None = None
+        self._staged: dict[int, Snapshot] = {}
+        self._deadlines: dict[float, Deadlines[Exchange]] = {}
+        keepalive = config.downstream.sse_keepalive_interval_secs
+        self.keepalive: Deadlines[Exchange] | None = None
+        if keepalive:
+            self.keepalive = Deadlines(loop, float(keepalive), _keep_alive)
+
+    # -- configuration
+
+    def stage(self, snapshot: Snapshot) -> None:
+        """Hold a snapshot ready. It serves as soon as the board shows its revision."""
+        self._staged[snapshot.revision] = snapshot
+
+    def current(self) -> Snapshot:
+        """The snapshot that every worker serves at this moment."""
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.revision == self._revision():
+            return snapshot
+        return self._adopt()
+
+    def _adopt(self) -> Snapshot:
+        revision = self._revision()
+        snapshot = self._staged.get(revision)
+        if snapshot is None:
+            # A worker that joined while a change was being applied may have only the newer one.
+            if self._snapshot is not None:
+                return self._snapshot
+            snapshot = self._staged[min(self._staged)]
+        self._snapshot = snapshot
+        self._staged = {number: staged for number, staged in self._staged.items() if number > snapshot.revision}
+        return snapshot
+
+    # -- services for exchanges
+
+    def request_id(self, request: Request) -> bytes:
+        """The caller's request id when it sent a usable one, else a new UUID."""
+        for name in self._accepted_ids:
+            value = request.first(name)
+            if value is not None and 1 <= len(value) <= 256 and printable(value):
+                return value
+        return self.mint()
+
+    def enter(self) -> None:
+        """A request is in flight."""
+        self._in_flight(1)
+
+    def leave(self) -> None:
+        """A request is no longer in flight."""
+        self._in_flight(-1)
+
+    def deadline(self, seconds: float) -> Deadlines[Exchange]:
+        """The deadline queue for a number of seconds, made on first use."""
+        deadlines = self._deadlines.get(seconds)
+        if deadlines is None:
+            deadlines = self._deadlines[seconds] = Deadlines(self.loop, seconds, _overdue)
+        return deadlines
+
+
+def printable(value: bytes) -> bool:
+    """Every byte is in 0x21..0x7E."""
+    return value.isascii() and b" " not in value and value.decode().isprintable()
+
+
+def _overdue(exchange: Exchange) -> None:
+    exchange.overdue()
+
+
+def _keep_alive(exchange: Exchange) -> None:
+    exchange.keep_alive()

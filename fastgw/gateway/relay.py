@@ -1,0 +1,154 @@
+"""The way back: whole answers, and streams byte by byte."""
+
+from fastgw._speedups.sse import ChatStream
+from fastgw.core.deadlines import Deadlines
+from fastgw.core.errors import UpstreamFailure, decode_error, render, stream_aborted
+from fastgw.core.fiber import park
+from fastgw.gateway.call import Call
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.snapshot import Target
+from fastgw.providers.failures import in_band_failure
+from fastgw.upstream.connection import UpstreamConnection
+
+STREAM_FIELDS = b"content-type: text/event-stream\r\ncache-control: no-cache\r\n"
+
+
+def relay_once(ex: Exchange, call: Call, body: bytes) -> None:
+    """Send a whole answer to the caller and note what it used. Raises a decode error."""
+    out, usage = call.answer(body)
+    ex.prompt_tokens = usage.prompt_tokens
+    ex.completion_tokens = usage.completion_tokens
+    ex.total_tokens = usage.total_tokens
+    ex.answer_json(200, out, call_id(ex))
+
+
+async def relay_stream(
+    ex: Exchange,
+    call: Call,
+    target: Target,
+    connection: UpstreamConnection,
+    deadline: "Deadlines[Exchange] | None",
+) -> None:
+    """Relay a stream to its end. Raises UpstreamFailure only while nothing has been sent to the caller;
+    afterwards a failure ends the stream with one error frame and is left in `ex.error`."""
+    relay = StreamRelay(ex, call.relay(target, chunked=ex.request.http11), connection, deadline)
+    ex.relay = relay
+    try:
+        if not target.stream_configured:
+            relay.open()
+        connection.attach(relay)
+        try:
+            await park()
+        except UpstreamFailure as overdue:
+            relay.failure = overdue
+        relay.close()
+    finally:
+        relay.leave()
+
+
+class StreamRelay:
+    """Between an upstream connection and a caller: takes body bytes, writes frames.
+
+    Runs inside the upstream's read callback. The exchange's fiber stays parked until the stream is over.
+    """
+
+    __slots__ = ("_connection", "_deadline", "_ex", "_keepalive", "_stream", "failure")
+
+    def __init__(
+        self,
+        ex: Exchange,
+        stream: ChatStream,
+        connection: UpstreamConnection,
+        deadline: "Deadlines[Exchange] | None",
+    ) -> None:
+        self._ex = ex
+        self._stream = stream
+        self._connection = connection
+        self._deadline = deadline
+        self._keepalive = ex.gateway.keepalive
+        self.failure: UpstreamFailure | None = None
+
+    # -- the upstream's side (Sink)
+
+    def feed(self, data: bytes) -> None:
+        ex, stream = self._ex, self._stream
+        out = stream.feed(data)
+        if out:
+            if not ex.head_sent:
+                self.open()
+            ex.downstream.write(out)
+            if self._keepalive is not None:
+                self._keepalive.add(ex)
+        if self._deadline is not None:
+            self._deadline.add(ex)
+        if stream.ended or stream.failure:
+            ex.resume()
+        elif ex.downstream.write_paused:
+            self._connection.pause_reading()
+
+    def ended(self) -> None:
+        self._ex.resume()
+
+    def broke(self, failure: UpstreamFailure) -> None:
+        self.failure = failure
+        self._ex.resume()
+
+    # -- the caller's side
+
+    def open(self) -> None:
+        """Send the head of the answer."""
+        ex = self._ex
+        ex.head_sent = True
+        ex.status = 200
+        ex.downstream.begin_stream(ex.request, 200, ex.fields(STREAM_FIELDS, call_id(ex)))
+        if self._keepalive is not None:
+            self._keepalive.add(ex)
+
+    def comment(self) -> None:
+        """Nothing was written for a while: tell the caller that the stream lives."""
+        if not self._stream.ended:
+            self._ex.downstream.write(self._stream.comment())
+            if self._keepalive is not None:
+                self._keepalive.add(self._ex)
+
+    def close(self) -> None:
+        """End the answer the way the stream ended. Raises when nothing has been sent yet and it failed."""
+        ex, stream = self._ex, self._stream
+        failure = self.failure or self._stream_failure()
+        if failure is None and not stream.ended:
+            out = stream.finish()
+            failure = self._stream_failure()
+            if failure is None and not ex.head_sent and not stream.frames:
+                failure = stream_aborted()
+            elif out:
+                if not ex.head_sent:
+                    self.open()
+                ex.downstream.write(out)
+        if failure is not None and not stream.ended:
+            if not ex.head_sent:
+                raise failure
+            ex.error = failure
+            ex.downstream.write(stream.fail(render(failure)))
+
+    def leave(self) -> None:
+        """Stop the timers and note what the stream used."""
+        ex, stream = self._ex, self._stream
+        if self._keepalive is not None:
+            self._keepalive.discard(ex)
+        ex.prompt_tokens = stream.prompt_tokens
+        ex.completion_tokens = stream.completion_tokens
+        ex.total_tokens = stream.total_tokens
+        ex.relay = None
+
+    def _stream_failure(self) -> UpstreamFailure | None:
+        kind = self._stream.failure
+        if kind == 0:
+            return None
+        if kind == 1:
+            return in_band_failure(self._stream.failure_data, before_first=not self._ex.head_sent)
+        return decode_error("stream frame is too large" if kind == 3 else "stream frame is not a chat completion chunk")
+
+
+def call_id(ex: Exchange) -> bytes:
+    """The header line that names the call on a successful answer."""
+    return b"%b%b\r\n" % (ex.gateway.call_id_prefix, ex.request_id)

@@ -1,0 +1,98 @@
+"""One applied configuration, compiled: everything a request needs, looked up in O(1).
+
+A snapshot never changes after it was built, except for caches that only remember what follows from it. A request
+pins the snapshot that was current when it began.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from fastgw.core.errors import GatewayError
+from fastgw.policy.access import ModelPatterns, Networks, best_wildcard, substitute
+from fastgw.providers.overrides import Overrides
+from fastgw.upstream.pool import Pool
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """An API key. `expires_at` in Unix seconds. `granted` remembers configured names that `models` allows, `series`
+    the metric series of its outcomes."""
+
+    id: str
+    name: str | None
+    models: ModelPatterns
+    disabled: bool
+    expires_at: float | None
+    team_id: str | None
+    user_id: str | None
+    user_name: str | None
+    granted: set[str] = field(default_factory=set)
+    series: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """How one operation reaches one target: constant request heads that end where the request id goes."""
+
+    pool: Pool
+    head: bytes
+    stream_head: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A direct model with its provider key, ready to be called.
+
+    Times in seconds, None = unbounded. `retries` None means that the deployment's default applies. `flaws` maps an
+    operation to the error that every call of it gets, because nothing can be sent. `row` is the identity for
+    metrics; the targets of a wildcard row share it.
+    """
+
+    id: str
+    name: str
+    provider: str
+    model_name: str
+    model_json: bytes
+    key_id: str
+    key_name: str
+    operations: dict[str, Operation]
+    flaws: dict[str, Callable[[], GatewayError]]
+    networks: Networks | None
+    overrides: Overrides | None
+    retries: int | None
+    timeout: float | None
+    stream_timeout: float | None
+    stream_configured: bool
+    row: "Target | None" = None
+
+    def captured(self, text: str) -> "Target":
+        """This wildcard row serving a name in which `*` stood for `text`."""
+        name = substitute(self.model_name, text)
+        return replace(self, model_name=name, model_json=orjson.dumps(name), row=self)
+
+
+class Snapshot:
+    """Callers by key hash, models by name. `listing`: (name, owner) for `GET /v1/models`, sorted by name."""
+
+    def __init__(
+        self, revision: int, callers: dict[str, Caller], models: dict[str, Target], listing: list[tuple[str, str]]
+    ) -> None:
+        self.revision = revision
+        self.callers = callers
+        self.models = models
+        self.listing = listing
+        self._wildcards = [name for name in models if name.count("*") == 1]
+
+    def model(self, name: str) -> Target | None:
+        """The target that serves a requested name: exact, else the longest matching wildcard."""
+        target = self.models.get(name)
+        if target is not None or not self._wildcards:
+            return target
+        match = best_wildcard(self._wildcards, name)
+        if match is None:
+            return None
+        pattern, text = match
+        return self.models[pattern].captured(text)

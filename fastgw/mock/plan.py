@@ -1,0 +1,246 @@
+"""A request compiled into the bytes of its answer.
+
+Only three things differ between two answers to equal requests: the request id, the document id made of it, and the
+time of creation. Everything else is encoded once, so that playing an answer is joining a few byte strings.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from . import http1, shapes
+from .http1 import Head
+from .script import Script, ScriptError, build, of_model
+
+Step = tuple[float, bytes]
+"""Milliseconds to wait after the step before, and the bytes to write then."""
+
+_EOL = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
+_STAMP_TAIL = 24 + 10  # hex id, seconds since 1970
+
+
+class Plan:
+    """The answer to all requests with one (route, model in path, body). Immutable once built."""
+
+    __slots__ = (
+        "_fields",
+        "_framed",
+        "infix",
+        "lead",
+        "middle",
+        "parts",
+        "plain",
+        "post",
+        "script",
+        "status",
+        "stream",
+    )
+
+    def __init__(self, script: Script, status: int, documents: shapes.Documents | None) -> None:
+        self.script = script
+        self.status = status
+        self.stream = False
+        self.infix = b""
+        # What goes before and after the stamp; without an "after" there is no stamp in that part.
+        self.parts: list[tuple[bytes, bytes | None]] = []
+        kind = "application/json"
+        if script.raw is not None:
+            self.parts.append((script.raw.encode(), None))
+            kind = "text/plain; charset=utf-8"
+        elif documents is not None:
+            self.stream = documents.stream
+            kind = "text/event-stream; charset=utf-8" if self.stream else kind
+            self._encode(documents)
+        custom = list(script.headers)
+        if script.retry_after is not None:
+            custom.append(("retry-after", f"{script.retry_after:g}"))
+        taken = {name.lower() for name, _ in custom}
+        self._fields = [(n, v) for n, v in [("content-type", kind)] if n not in taken] + custom
+        self._framed = self._frame() if self.stream else []
+        self._prepare(taken)
+
+    def _encode(self, documents: shapes.Documents) -> None:
+        script = self.script
+        eol = _EOL[script.line_end]
+        before, after = (b"data: ", eol + eol) if self.stream else (b"", b"")
+        if documents.prefix:
+            self.infix = b'","object":"%b","created":' % documents.kind.encode()
+            opening = before + b'{"id":"' + documents.prefix.encode()
+            self.parts = [(opening, b"," + orjson.dumps(item)[1:] + after) for item in documents.items]
+        elif self.stream:
+            payloads = [e if isinstance(e, str) else orjson.dumps(e).decode() for e in script.events or ()]
+            # A payload with line breaks is several data lines of one event.
+            lines = [[before + line.encode() + eol for line in payload.split("\n")] for payload in payloads]
+            self.parts = [(b"".join(event) + eol, None) for event in lines]
+        else:
+            self.parts = [(orjson.dumps(item), None) for item in documents.items]
+        if self.stream and not script.no_done:
+            self.parts.append((b"data: [DONE]" + eol + eol, None))
+
+    def _frame(self) -> list[tuple[bytes, bytes | None]]:
+        framed: list[tuple[bytes, bytes | None]] = []
+        for pre, post in self.parts:
+            if post is None:
+                framed.append((http1.chunk(pre), None))
+            else:
+                size = len(pre) + _STAMP_TAIL + len(self.infix) + len(post)
+                framed.append((b"%x\r\n" % size + pre, post + b"\r\n"))
+        if framed:
+            pre, last = framed.pop()
+            end = http1.LAST_CHUNK
+            framed.append((pre + end, None) if last is None else (pre, last + end))
+        else:
+            framed.append((http1.LAST_CHUNK, None))
+        return framed
+
+    def _prepare(self, taken: set[str]) -> None:
+        """The plain answer: no waiting, no fault, nothing that the connection must know. One join sends it."""
+        s = self.script
+        odd = s.latency_ms or s.first_ms or s.gzip or s.split or s.fault or s.fail_times
+        odd = odd or s.close_after is not None or s.close_chance is not None or self.status in (204, 304)
+        self.plain = not (odd or self.stream or taken & {"x-request-id", "content-length", "transfer-encoding"})
+        pre, post = self.parts[0] if self.parts else (b"", None)
+        stamp = 0 if post is None else _STAMP_TAIL + len(self.infix)
+        length = len(pre) + stamp + len(post or b"")
+        self.lead = http1.response_head(self.status, [*self._fields, ("content-length", str(length))])
+        self.lead += b"x-request-id: req_"
+        self.middle = b"\r\n\r\n" + pre
+        self.post = post
+
+    def head(self, request: Head, rid: bytes, length: int | None) -> bytes:
+        """The response head for this very request. `length` None: chunked, or until the close for HTTP/1.0."""
+        fields = list(self._fields)
+        if self.status not in (204, 304):
+            if length is not None:
+                fields.append(("content-length", str(length)))
+            elif request.version == 1:
+                fields.append(("transfer-encoding", "chunked"))
+        if self.script.gzip:
+            fields.append(("content-encoding", "gzip"))
+        if not self.keeps(request):
+            fields.append(("connection", "close"))
+        elif request.version == 0:
+            fields.append(("connection", "keep-alive"))
+        fields.append(("x-request-id", f"req_{rid.decode()}"))
+        custom = {name.lower() for name, _ in self.script.headers}
+        own = {"content-length", "transfer-encoding", "content-encoding", "connection", "x-request-id"}
+        kept = [(n, v) for n, v in fields[len(self._fields) :] if not (n in own and n in custom)]
+        return http1.response_head(self.status, self._fields + kept) + b"\r\n"
+
+    def keeps(self, request: Head) -> bool:
+        """Whether the connection outlives the answer."""
+        return request.keep_alive and (request.version == 1 or not self.stream)
+
+    def steps(self, request: Head, rid: bytes, now: bytes) -> Iterator[Step]:
+        """The answer write by write: the head first, then the body or the events."""
+        script = self.script
+        stamp = rid + self.infix + now
+        chunked = self.stream and request.version == 1
+        bodiless = request.method == "HEAD" or self.status in (204, 304)
+        if chunked and not script.gzip and not bodiless:
+            yield script.latency_ms, self.head(request, rid, None)
+            gap = script.first_ms
+            for pre, post in self._framed:
+                yield gap, pre if post is None else b"".join((pre, stamp, post))
+                gap = script.cadence_ms
+            return
+        payload = [pre if post is None else pre + stamp + post for pre, post in self.parts]
+        if script.gzip:
+            payload = _gzip(payload)
+        if not self.stream:
+            body = b"".join(payload)
+            head = self.head(request, rid, len(body))
+            body = b"" if bodiless else body
+            if script.first_ms or not body:
+                yield script.latency_ms, head
+            if body:
+                yield (script.first_ms, body) if script.first_ms else (script.latency_ms, head + body)
+            return
+        yield script.latency_ms, self.head(request, rid, None)
+        gap = script.first_ms
+        for index, event in enumerate(() if bodiless else payload, 1):
+            end = http1.LAST_CHUNK if index == len(payload) else b""
+            yield gap, http1.chunk(event) + end if chunked else event
+            gap = script.cadence_ms
+
+
+def _gzip(payload: list[bytes]) -> list[bytes]:
+    """Each item compressed so that it can be read without the next one."""
+    packer = zlib.compressobj(wbits=31)
+    packed = [packer.compress(item) + packer.flush(zlib.Z_SYNC_FLUSH) for item in payload]
+    tail = packer.flush()
+    return [*packed[:-1], packed[-1] + tail] if packed else [tail]
+
+
+_BUILDERS = {http1.CHAT: shapes.chat, http1.COMPLETION: shapes.completion, http1.EMBEDDINGS: shapes.embeddings}
+
+
+def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, healthy: bool) -> Plan:
+    """The plan for a request; a request that is wrong compiles to its refusal.
+
+    `healthy` leaves the scripted failure out. Costs grow with the body and the answer; callers memoise.
+    """
+    script = Script()
+    try:
+        script = build(flags)
+        request: dict[str, Any] = {}
+        route, name = http1.route(path)
+        if route in _BUILDERS:
+            request = _request(method, path, name, body)
+            own = request.get("mock")
+            if own is not None and not isinstance(own, dict):
+                raise ScriptError("'mock' must be an object")
+            script = build({**flags, **of_model(request["model"]), **(own or {})})
+            if script.at == "connect" and flags.get("at") != "connect":
+                raise ScriptError("mock directive at: a request comes too late for connect, use a server flag")
+        script = script.healthy() if healthy else script
+        return Plan(script, script.status, _documents(method, path, request, script))
+    except ScriptError as error:
+        document = shapes.error_document(str(error), "invalid_request_error", "mock", "invalid_mock_directive")
+        return Plan(Script(), 400, shapes.Documents([document]))
+    except shapes.Refusal as refusal:
+        return Plan(Script(), refusal.status, shapes.Documents([refusal.document]))
+    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+        # A field of a type that the API does not have; which one does not matter to anyone who meant to send it.
+        document = shapes.error_document(f"The request is malformed: {error}.", "invalid_request_error")
+        return Plan(Script(), 400, shapes.Documents([document]))
+
+
+def _not_allowed(method: str, path: str) -> shapes.Refusal:
+    return shapes.Refusal(405, f"Not allowed to {method} on {path}.", None, "method_not_supported")
+
+
+def _request(method: str, path: str, name: str, body: bytes) -> dict[str, Any]:
+    if method != "POST":
+        raise _not_allowed(method, path)
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise shapes.Refusal(400, f"The body of the request is not JSON: {error}.") from None
+    if not isinstance(request, dict):
+        raise shapes.Refusal(400, "The body of the request must be a JSON object.")
+    model = request.setdefault("model", name or None)
+    if not isinstance(model, str) or not model:
+        raise shapes.Refusal(400, "You must provide a model parameter.", "model", "missing_required_parameter")
+    return request
+
+
+def _documents(method: str, path: str, request: dict[str, Any], script: Script) -> shapes.Documents | None:
+    if script.error is not None or script.status >= 400:
+        return shapes.Documents([shapes.scripted_error(script)])
+    if script.status in (204, 304) or script.raw is not None:
+        return None
+    route, name = http1.route(path)
+    if script.events is not None and route in _BUILDERS:
+        return shapes.Documents([], stream=True)
+    if route == http1.MODELS:
+        if method not in ("GET", "HEAD"):
+            raise _not_allowed(method, path)
+        return shapes.models(name)
+    if route not in _BUILDERS:
+        raise shapes.Refusal(404, f"Invalid URL ({method} {path}).")
+    return _BUILDERS[route](request, script)

@@ -1,0 +1,63 @@
+"""Header fields of upstream requests that come from configuration or from the caller: what is let through.
+
+Everything that ends up in a request head passes `field_line`, so that no value can end its line or begin another
+(RFC 9110 §5.5). Values are sent as UTF-8, which arrives as opaque obs-text.
+"""
+
+import re
+from typing import Final
+
+# Credentials and the origin's name: neither default headers nor the caller may set them (API: default_headers).
+RESERVED: Final = frozenset(
+    {
+        "authorization",
+        "x-api-key",
+        "x-goog-api-key",
+        "api-key",
+        "x-amz-security-token",
+        "x-amz-date",
+        "x-amz-content-sha256",
+        "proxy-authorization",
+        "cookie",
+        "host",
+    }
+)
+
+# What describes this connection and this message belongs to the gateway alone: RFC 9110 §7.6.1, §8, §10.1.
+GATEWAY: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
+)
+
+# Meant for the gateway itself, or owned by its own tracing: never copied from a caller.
+NOT_FORWARDED: Final = frozenset({"set-cookie", "traceparent", "tracestate"})
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# HTAB is the one control character that a field value may hold (RFC 9110 §5.5).
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def field_line(name: str, value: str) -> bytes | None:
+    """`name: value CRLF`, or None when the name is no token or the value is blank or no field value."""
+    value = value.strip(" \t")
+    if not value or not _NAME.fullmatch(name) or _FORBIDDEN.search(value):
+        return None
+    try:
+        return f"{name}: {value}\r\n".encode()
+    except UnicodeEncodeError:
+        return None

@@ -1,0 +1,170 @@
+"""The OpenAI wire family: where a request goes and the constant part of its head.
+
+Both are computed once per configuration. The head ends in the name of the request id field, so that sending a
+request only appends the id, the length and the body.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import quote
+
+from fastgw.core.errors import invalid_credentials, invalid_upstream
+from fastgw.providers.fields import GATEWAY, RESERVED, field_line
+
+OpenAIOperation = Literal["chat/completions", "completions", "embeddings", "images/generations"]
+
+DEFAULT_BASE: Final = "https://api.openai.com/v1"
+_OFFICIAL_HOST: Final = "api.openai.com"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+# Longest first: `/completions` also ends `/chat/completions`.
+_SUFFIXES: Final = (
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/images/generations",
+    "/audio/transcriptions",
+    "/audio/translations",
+    "/audio/speech",
+)
+
+_URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?", re.I)
+_AUTHORITY = re.compile(r"(?:.*@)?(?:\[(?P<v6>[^\[\]@]+)\]|(?P<name>[^\[\]:@]+))(?::(?P<port>[0-9]{0,5}))?")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x20\x7f-\x9f]")
+_VISIBLE_ASCII = re.compile(r"[\x20-\x7e]+")
+_REQUEST_LINE_PART = re.compile(r"[\x21-\x7e]+")
+
+_NOT_ABSOLUTE = "provider_key.api_base is not an absolute http or https URL with a host"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamURL:
+    """Where one operation of one target is.
+
+    `host` is what to dial (lower case, IPv6 without brackets), `authority` the value of the Host field (no default
+    port, IPv6 in brackets), `path` the request target in origin form with its query, visible ASCII only.
+    """
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    authority: str
+    path: str
+
+
+def endpoint_url(api_base: str | None, provider: str, operation: OpenAIOperation) -> UpstreamURL:
+    """The URL of `operation` under a provider key's base URL.
+
+    A base that is a full endpoint URL is tolerated, its query stays behind the endpoint path. User information and
+    fragment are never sent (RFC 9110 §4.2.4, RFC 9112 §3.2). Double slashes inside the base are the operator's and
+    stay; none is ever added. Raises the 400 `invalid upstream configuration` for a base that is missing and has no
+    default, or is no absolute http(s) URL; the text never repeats the base, which may hold a credential.
+    """
+    base = (api_base or "").strip()
+    if not base:
+        if provider.strip().lower() not in ("", "openai"):
+            raise invalid_upstream(f'provider_key for vendor "{provider}" has no upstream base URL configured')
+        base = DEFAULT_BASE
+    match = None if _BLANK_OR_CONTROL.search(base) else _URL.fullmatch(base)
+    if match is None:
+        raise invalid_upstream(_NOT_ABSOLUTE)
+    scheme: Literal["http", "https"] = "http" if match["scheme"].lower() == "http" else "https"
+    host, bracketed, port = _authority(match["authority"], _DEFAULT_PORTS[scheme])
+    standard = port == _DEFAULT_PORTS[scheme]
+    path = (match["path"] or "").rstrip("/")
+    for suffix in _SUFFIXES:
+        if path.endswith(suffix):
+            path = path.removesuffix(suffix).rstrip("/")
+            break
+    if not path and standard and host == _OFFICIAL_HOST:
+        path = "/v1"
+    try:
+        target = quote(f"{path}/{operation}", safe="%/:@!$&'()*+,;=~")
+        query = quote(match["query"] or "", safe="%/:@!$&'()*+,;=~?")
+    except UnicodeEncodeError:
+        raise invalid_upstream(_NOT_ABSOLUTE) from None
+    return UpstreamURL(scheme, host, port, bracketed if standard else f"{bracketed}:{port}", target + query)
+
+
+def _authority(text: str, default_port: int) -> tuple[str, str, int]:
+    """Host to dial, host as written in URLs, port."""
+    match = _AUTHORITY.fullmatch(text)
+    if match is None:
+        raise invalid_upstream(_NOT_ABSOLUTE)
+    port = int(match["port"] or default_port)
+    try:
+        if match["v6"] is not None:
+            # A zone id means something on one machine only and is not for the wire (RFC 6874 §1): not accepted.
+            host = str(ipaddress.IPv6Address(match["v6"])) if "%" not in match["v6"] else ""
+            bracketed = f"[{host}]"
+        else:
+            host = bracketed = _name(match["name"])
+    except ValueError:
+        host = bracketed = ""
+    if not host or not 0 < port < 65536:
+        raise invalid_upstream(_NOT_ABSOLUTE)
+    return host, bracketed, port
+
+
+def _name(name: str) -> str:
+    """A registered name or IPv4 address in lower-case ASCII; ValueError for anything a resolver should not see."""
+    if not name.isascii():
+        name = name.encode("idna").decode("ascii")
+    name = name.lower()
+    labels = name.removesuffix(".").split(".")
+    # A resolver would read a name that ends in a number as an address in one of many old notations.
+    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
+        return str(ipaddress.IPv4Address(name))
+    if len(name) > 254 or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(name)
+    return name
+
+
+def check_secret(secret: str) -> None:
+    """Raise the 401 `invalid upstream credentials` unless `secret` can be sent in a header field.
+
+    Credentials are visible ASCII in every provider's scheme (RFC 6750 §2.1); anything else is a paste error.
+    """
+    if not secret or secret.isspace():
+        raise invalid_credentials("provider_key.api_key is empty")
+    if not _VISIBLE_ASCII.fullmatch(secret):
+        raise invalid_credentials("provider_key.api_key contains invalid header characters")
+
+
+def request_head(url: UpstreamURL, secret: str, namespace: str, *, stream: bool, extra: Mapping[str, str]) -> bytes:
+    """The head of every request to `url`, up to and including `x-{namespace}-request-id: `.
+
+    To be continued with the id, CRLF, further complete lines, `Content-Length: N` and two CRLF. `extra` are further
+    constant headers: one that has the name of a gateway header, a reserved name, or no valid name or value is left
+    out. Raises as `check_secret`; ValueError when `url` or `namespace` cannot be written into a head.
+    """
+    check_secret(secret)
+    request_id = f"x-{namespace}-request-id"
+    if not _REQUEST_LINE_PART.fullmatch(url.path) or not _REQUEST_LINE_PART.fullmatch(url.authority):
+        raise ValueError("request target or host with characters that do not belong there")
+    own = {"Host": url.authority, "Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    own["User-Agent"] = f"{namespace}/0.1"
+    if stream:
+        own["Accept"] = "text/event-stream"
+    lines = [f"POST {url.path} HTTP/1.1\r\n".encode("ascii")]
+    for name, value in own.items():
+        line = field_line(name, value)
+        if line is None:
+            raise ValueError(f"no valid value for {name}")
+        lines.append(line)
+    mine = field_line(request_id, "-")
+    if mine is None:
+        raise ValueError("the namespace is no part of a header name")
+    taken = {request_id.lower()}
+    for name, value in extra.items():
+        lowered = name.lower()
+        line = field_line(name, value)
+        if line is not None and lowered not in RESERVED and lowered not in GATEWAY and lowered not in taken:
+            taken.add(lowered)
+            lines.append(line)
+    lines.append(mine.removesuffix(b"-\r\n"))
+    return b"".join(lines)

@@ -1,0 +1,196 @@
+"""``load_resources``: the resources file, from bytes to validated rows.
+
+Stages: YAML → version and top-level keys → per entry shape, interpolation, identity → per entry sugar and schema →
+references between entries. An entry that fails at one stage is not looked at by later ones; everything else is, so that
+one run reports all errors of the file.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from fastgw.core.yaml import YamlError, load_documents
+from fastgw.resources.desugar import Context
+from fastgw.resources.interpolate import interpolate
+from fastgw.resources.kinds import KINDS, Kind
+from fastgw.resources.models import ApiKey, Model, Resources, Row
+from fastgw.resources.references import check_references
+from fastgw.resources.report import FileProblem, ResourcesError, quoted
+from fastgw.resources.validate import Problem, problems
+
+_FILE: Final = "(file)"
+_VERSION: Final = "_format_version"
+
+
+class _Entry(NamedTuple):
+    kind: Kind
+    scope: str
+    id: str
+    document: dict[str, object]
+
+
+class _Served(NamedTuple):
+    scope: str
+    row: Row[Struct]
+
+
+def load_resources(path: Path, environ: Mapping[str, str]) -> Resources:
+    """Read, resolve and validate the file. Raises :class:`ResourcesError`, with every problem found."""
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as exc:
+        raise ResourcesError(str(path), [FileProblem(_FILE, f"cannot read file: {exc.strerror}")]) from None
+    except ValueError:
+        raise ResourcesError(str(path), [FileProblem(_FILE, "cannot read file: it is not valid UTF-8")]) from None
+    load = _Load(environ)
+    served = load.run(_top_level(str(path), text))
+    if load.failures:
+        raise ResourcesError(str(path), load.failures)
+    rows = {kind.name: tuple(item.row for item in served[kind.name]) for kind in KINDS if kind.struct is not None}
+    return msgspec.convert({**rows, "source_hash": hashlib.sha256(data).hexdigest()}, Resources)
+
+
+def _top_level(path: str, text: str) -> dict[str, object]:
+    try:
+        documents = load_documents(text)
+    except YamlError as exc:
+        raise ResourcesError(path, [FileProblem(_FILE, f"YAML parse error: {exc}")]) from None
+    message = f"top level must be a mapping with `{_VERSION}` and resource collections"
+    if len(documents) > 1:
+        message = f"expected a single YAML document, found {len(documents)}"
+    elif not documents or documents[0] is None:
+        message = "file is empty"
+    elif isinstance(documents[0], dict):
+        return documents[0]
+    raise ResourcesError(path, [FileProblem(_FILE, message)])
+
+
+class _Load:
+    """One pass over one file. ``failures`` collects in report order."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.failures: list[FileProblem] = []
+        self._environ = environ
+        self._names: dict[str, dict[str, str]] = {kind.name: {} for kind in KINDS}
+
+    def run(self, top: dict[str, object]) -> dict[str, list[_Served]]:
+        self._check_top_level(top)
+        entries = [entry for kind in KINDS for entry in self._identify(kind, top.get(kind.name))]
+        context = Context(self._names, self._environ)
+        served: dict[str, list[_Served]] = {kind.name: [] for kind in KINDS}
+        for entry in entries:
+            value = self._decode(entry, context)
+            if value is not None:
+                served[entry.kind.name].append(_Served(entry.scope, Row(entry.id, value)))
+        models = [(item.scope, item.row.value) for item in served["models"] if isinstance(item.row.value, Model)]
+        api_keys = [(item.scope, item.row.value) for item in served["api_keys"] if isinstance(item.row.value, ApiKey)]
+        self.failures += check_references(models, api_keys, self._names)
+        return served
+
+    def _fail(self, scope: str, message: str) -> None:
+        self.failures.append(FileProblem(scope, message))
+
+    def _check_top_level(self, top: dict[str, object]) -> None:
+        version = top.get(_VERSION)
+        if _VERSION not in top:
+            self._fail(_FILE, f'missing mandatory {_VERSION} (expected "1")')
+        elif not isinstance(version, str):
+            self._fail(_FILE, f'{_VERSION} must be the string "1" (quote it)')
+        elif version != "1":
+            self._fail(_FILE, f'unrecognized {_VERSION} {quoted(version)} (supported: "1")')
+        kinds = [kind.name for kind in KINDS]
+        for key in top:
+            if key != _VERSION and key not in kinds:
+                expected = f"expected {_VERSION} and resource collections: {', '.join(kinds)}"
+                self._fail(_FILE, f"unknown top-level key `{key}` ({expected})")
+
+    def _identify(self, kind: Kind, collection: object) -> Iterator[_Entry]:
+        """The entries whose identity is known and unique, with their environment references resolved."""
+        if collection is None:
+            return
+        if not isinstance(collection, list):
+            self._fail(_FILE, f"`{kind.name}` must be a sequence of maps")
+            return
+        if collection and kind.struct is None:
+            self._fail(_FILE, f"`{kind.name}` are not available in this version")
+        first: dict[str, int] = {}
+        for index, raw in enumerate(collection):
+            scope = f"{kind.name}[{index}]"
+            if not isinstance(raw, dict):
+                self._fail(scope, "entry must be a mapping")
+                continue
+            document, failures = interpolate(raw, self._environ)
+            for failure in failures:
+                self._fail(scope, failure)
+            if failures:
+                continue
+            field, identity = _identity(kind, document)
+            if identity is None:
+                label = " (or ".join(kind.identity) + ")" * (len(kind.identity) - 1)
+                self._fail(scope, f"{label} is required and must be a non-empty string (it is the entry's identity)")
+                continue
+            scope = f"{scope} ({quoted(identity)})"
+            if first.setdefault(identity, index) != index:
+                self._fail(
+                    scope,
+                    f"duplicate {kind.name} entry: {field} {quoted(identity)} is already defined at"
+                    f" {kind.name}[{first[identity]}] — identities must be unique within a kind",
+                )
+                continue
+            self._names[kind.name][identity] = kind.derive_id(identity)
+            yield _Entry(kind, scope, self._names[kind.name][identity], document)
+
+    def _decode(self, entry: _Entry, context: Context) -> Struct | None:
+        kind, document = entry.kind, entry.document
+        if kind.struct is None:
+            return None
+        failures = []
+        if "id" in document:
+            failures.append(
+                "the resources file does not accept `id` — ids are derived deterministically from the entry's name"
+            )
+        if kind.desugar is not None:
+            failures += kind.desugar(document, context)
+        failures = failures or list(_judge(kind, kind.struct, document))
+        for failure in failures:
+            self._fail(entry.scope, failure)
+        return None if failures else msgspec.convert(document, kind.struct)
+
+
+def _identity(kind: Kind, document: dict[str, object]) -> tuple[str, str | None]:
+    """(field, value); the value is None when it is missing or unusable."""
+    if not kind.identity:
+        return kind.name, kind.name
+    field = next((field for field in kind.identity if field in document), kind.identity[0])
+    value = document.get(field)
+    return field, value if isinstance(value, str) and value else None
+
+
+def _judge(kind: Kind, struct: type[Struct], document: dict[str, object]) -> Iterator[str]:
+    """Schema problems or, only if there are none, decode problems. Rewrites aliases to their canonical spelling."""
+    used: dict[str, str] = {}
+    decode: list[Problem] = []
+    for alias, canonical in kind.aliases:
+        if alias in document:
+            value = document.pop(alias)
+            if canonical in document:
+                decode.append(Problem("", f"`{alias}` and `{canonical}` are the same field", decode=True))
+            else:
+                document[canonical] = value
+                used[f"/{canonical}"] = f"/{alias}"
+    found = False
+    for problem in problems(document, struct):
+        if problem.decode:
+            decode.append(problem)
+        else:
+            found = True
+            yield f"schema validation failed at `{used.get(problem.pointer, problem.pointer)}`: {problem.reason}"
+    if not found:
+        for problem in decode:
+            where = f"at `{problem.pointer}`: " if problem.pointer else ""
+            yield f"cannot decode canonical document: {where}{problem.reason}"

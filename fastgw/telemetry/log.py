@@ -1,0 +1,151 @@
+"""Log lines: one event per line on stderr, in the shape that operators' parsers know.
+
+    <RFC 3339 UTC> <LEVEL> [request{request_id=<id>}: ]<target>: <message> key=value key="text" ...
+
+Strings are quoted with controls escaped, numbers and booleans are bare, fields without a value are left out. With a
+loop, lines are collected and written together a tenth of a second later; without one at once.
+"""
+
+import asyncio
+import os
+import time
+import traceback
+from typing import Any
+
+import orjson
+
+LEVELS = {"off": 0, "error": 1, "warn": 2, "info": 3, "debug": 4, "trace": 5}
+_NAMES = {1: "ERROR", 2: " WARN", 3: " INFO", 4: "DEBUG", 5: "TRACE"}
+FLUSH_SECONDS = 0.1
+MAX_PENDING = 65536
+"""Lines kept while stderr does not take them; the rest is dropped and counted."""
+
+# What operators grep for bare in lines about callers.
+_BARE = frozenset({"reason", "http_method", "path", "request_id", "source_ip"})
+
+
+def parse_level(directives: str) -> int:
+    """The level of a comma-separated list of `level` or `target=level`: the last bare level, else info.
+
+    Raises ValueError for a word that is no level."""
+    chosen = LEVELS["info"]
+    for directive in filter(None, (part.strip() for part in directives.split(","))):
+        target, found, word = directive.rpartition("=")
+        level = LEVELS.get(word.strip().lower())
+        if level is None:
+            raise ValueError(f"unknown log level in {directive!r}")
+        if not found or target.strip() == "fastgw":
+            chosen = level
+    return chosen
+
+
+class Log:
+    """Writes lines at or below a level."""
+
+    def __init__(self, level: int, loop: asyncio.AbstractEventLoop | None = None, fd: int = 2) -> None:
+        self.level = level
+        self.access = level >= LEVELS["info"]
+        self._loop = loop
+        self._fd = fd
+        self._lines: list[bytes] = []
+        self._scheduled = False
+        self.dropped = 0
+
+    def error(self, target: str, message: str, **fields: Any) -> None:
+        """Something is broken."""
+        if self.level >= 1:
+            self._write(1, target, message, fields)
+
+    def warn(self, target: str, message: str, **fields: Any) -> None:
+        """Something is degraded, or was refused for good reason."""
+        if self.level >= 2:
+            self._write(2, target, message, fields)
+
+    def info(self, target: str, message: str, **fields: Any) -> None:
+        """Something happened as it should."""
+        if self.level >= 3:
+            self._write(3, target, message, fields)
+
+    def debug(self, target: str, message: str, **fields: Any) -> None:
+        """Something that only matters when looking for a fault."""
+        if self.level >= 4:
+            self._write(4, target, message, fields)
+
+    def defect(self, what: str, error: BaseException, request_id: bytes | None = None) -> None:
+        """A bug: one line with the place it came from, never the values involved."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+        identity = request_id.decode() if request_id else None
+        self.error("fastgw", what, defect=type(error).__name__, place=place, request_id=identity)
+
+    def rejected_credential(self, **fields: Any) -> None:
+        """A credential that is known but may not be used."""
+        if self.level >= 2:
+            self._write(2, "fastgw::auth", "rejected inbound credential", fields, bare=_BARE)
+
+    def request(self, request_id: str, message: str, fields: dict[str, Any]) -> None:
+        """An info line about one request."""
+        self._write(3, "fastgw::proxy", message, fields, span=request_id)
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        self._scheduled = False
+        if not self._lines:
+            return
+        data = b"".join(self._lines)
+        self._lines.clear()
+        while data:
+            try:
+                data = data[os.write(self._fd, data) :]
+            except BlockingIOError:
+                self._lines.append(data)
+                self._schedule()
+                return
+            except OSError:
+                return
+
+    def _write(
+        self,
+        level: int,
+        target: str,
+        message: str,
+        fields: dict[str, Any],
+        span: str = "",
+        bare: frozenset[str] = frozenset(),
+    ) -> None:
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        context = f"request{{request_id={span}}}: " if span else ""
+        parts = [f"{stamp}.{int(now % 1 * 1e6):06d}Z {_NAMES[level]} {context}{target}: {message}"]
+        parts.extend(
+            f"{key}={escaped(value) if key in bare else shown(value)}"
+            for key, value in fields.items()
+            if value is not None
+        )
+        if len(self._lines) >= MAX_PENDING:
+            self.dropped += 1
+            return
+        self._lines.append((" ".join(parts) + "\n").encode("utf-8", "replace"))
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._loop is None:
+            self.flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_later(FLUSH_SECONDS, self.flush)
+
+
+def shown(value: Any) -> str:
+    """A field value: numbers and booleans bare, text quoted."""
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    text = value if isinstance(value, str) else str(value)
+    return orjson.dumps(text.encode("utf-8", "replace").decode()).decode()
+
+
+def escaped(value: Any) -> str:
+    """A bare value that cannot break the line."""
+    return shown(str(value))[1:-1].replace(" ", "\\u0020")

@@ -16,15 +16,12 @@ create_venv() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "$python is $("$python" -V 2>&1); fastgw needs Python 3.11 or newer (set PYTHON=/path/to/python)"
     "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$python has no venv module (Debian: apt-get install python3-venv)"
+    local compiler=${CC:-cc}
+    command -v "${compiler%% *}" >/dev/null || fail "no C compiler ($compiler) found (Debian: apt-get install gcc libc6-dev)"
+    "$python" -c 'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null ||
+        fail "the C headers of $("$python" -V) are missing (Debian: apt-get install python3-dev)"
     rm -rf .venv
     "$python" -m venv .venv
-}
-
-check_compiler() {
-    local compiler=${CC:-cc}
-    command -v "${compiler%% *}" >/dev/null || fail "no C compiler ($compiler) found (Debian: apt-get install gcc)"
-    .venv/bin/python -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
-        fail "the C headers of $(.venv/bin/python -V) are missing (Debian: apt-get install python3-dev libc6-dev)"
 }
 
 install() { # lock files
@@ -58,7 +55,6 @@ fuzz)
     ;;
 build)
     require_usable
-    check_compiler
     echo "compiling fastgw in place"
     # compat mode puts the checkout on the path by a plain .pth line: no import hook at start-up, and mypy can follow it.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-index --no-deps \

@@ -132,6 +132,10 @@ class Board:
         """Open client connections over all workers."""
         return sum(self.cells.get(self._start(worker) + CONNECTIONS) for worker in range(self.workers))
 
+    def connections_of(self, worker: int) -> int:
+        """Open client connections of one worker."""
+        return self.cells.get(self._start(worker) + CONNECTIONS)
+
     def clear_gauges(self, worker: int) -> None:
         """Forget what a dead worker had open, so that a drain does not wait for it."""
         start = self._start(worker)

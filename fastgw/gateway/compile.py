@@ -1,0 +1,131 @@
+"""From validated resources to a snapshot: work that would otherwise be done per request is done here, once."""
+
+from collections.abc import Callable, Iterable
+
+import orjson
+
+from fastgw.config.schema import Config
+from fastgw.core.errors import GatewayError
+from fastgw.gateway.snapshot import Caller, Operation, Snapshot, Target
+from fastgw.policy.access import ModelPatterns, Networks
+from fastgw.policy.deadlines import answer_deadline, stream_deadline
+from fastgw.providers import openai
+from fastgw.providers.overrides import Overrides
+from fastgw.providers.registry import wire_family
+from fastgw.resources.models import ApiKey, Model, ProviderKey, Resources, Row
+from fastgw.telemetry.log import Log
+from fastgw.upstream.pool import Origin, Pools
+from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
+
+OPERATIONS = ("chat/completions",)
+
+
+class Compiler:
+    """Builds snapshots for one worker: they share its pools and TLS contexts."""
+
+    def __init__(self, config: Config, pools: Pools, log: Log) -> None:
+        self._config = config
+        self._pools = pools
+        self._log = log
+        self._contexts = Contexts(config.upstream.tls)
+
+    def snapshot(self, revision: int, resources: Resources) -> Snapshot:
+        """The snapshot of a set of resources. O(rows)."""
+        keys = {row.id: row for row in resources.provider_keys}
+        models = {row.value.display_name: self._target(row, keys.get(row.value.provider_key_id)) for row in resources.models}
+        callers = {row.value.key_hash: caller(row) for row in resources.api_keys}
+        return Snapshot(revision, callers, models, listing(resources.models))
+
+    def _target(self, row: Row[Model], key_row: Row[ProviderKey] | None) -> Target:
+        model, upstream = row.value, self._config.upstream
+        key = key_row.value if key_row is not None else None
+        operations: dict[str, Operation] = {}
+        flaws: dict[str, Callable[[], GatewayError]] = {}
+        for operation in OPERATIONS:
+            try:
+                operations[operation] = self._operation(operation, model, key)
+            except GatewayError as error:
+                flaws[operation] = flaw(error)
+        stream_timeout, configured = stream_deadline(
+            model.stream_timeout, model.timeout, upstream.stream_timeout_ms, upstream.timeout_ms
+        )
+        return Target(
+            id=row.id,
+            name=model.display_name,
+            provider=model.provider,
+            model_name=model.model_name,
+            model_json=orjson.dumps(model.model_name),
+            key_id=key_row.id if key_row is not None else model.provider_key_id,
+            key_name=key.display_name if key is not None else "unknown",
+            operations=operations,
+            flaws=flaws,
+            networks=Networks(model.allowed_cidrs) if model.allowed_cidrs else None,
+            overrides=Overrides.compile(key.request, key.response) if key is not None else None,
+            retries=model.retries,
+            timeout=answer_deadline(model.timeout, upstream.timeout_ms),
+            stream_timeout=stream_timeout,
+            stream_configured=configured,
+        )
+
+    def _operation(self, operation: str, model: Model, key: ProviderKey | None) -> Operation:
+        if key is None:
+            raise GatewayError(
+                400,
+                "invalid_request_error",
+                f'request payload is invalid: model "{model.display_name}" references unknown provider_key_id '
+                f'"{model.provider_key_id}"',
+            )
+        if wire_family(key.provider, key.adapter) != "openai":
+            raise GatewayError(
+                503, "provider_unavailable", "no bridge registered for provider", fault="gateway"
+            )
+        openai.check_secret(key.api_key)
+        url = openai.endpoint_url(key.api_base, key.provider, operation)
+        namespace = self._config.namespace
+        context = self._context(key) if url.scheme == "https" else None
+        pool = self._pools.get(Origin(url.scheme, url.host, url.port, context))
+        return Operation(
+            pool,
+            openai.request_head(url, key.api_key, namespace, stream=False, extra={}),
+            openai.request_head(url, key.api_key, namespace, stream=True, extra={}),
+        )
+
+    def _context(self, key: ProviderKey) -> object:
+        trust = KeyTrust()
+        if key.tls is not None:
+            trust = KeyTrust(key.tls.ca_cert, key.tls.verify)
+        try:
+            return self._contexts.get(trust)
+        except TlsError as error:
+            self._log.error("fastgw::config", "provider key trust is unusable", provider_key=key.display_name, error=str(error))
+            return self._contexts.get(KeyTrust(None, trust.verify))
+
+
+def caller(row: Row[ApiKey]) -> Caller:
+    """The compiled form of an API key."""
+    key = row.value
+    return Caller(
+        id=row.id,
+        name=key.display_name,
+        models=ModelPatterns(key.allowed_models),
+        disabled=key.disabled,
+        expires_at=key.expires_at_unix(),
+        team_id=key.team_id,
+        user_id=key.user_id,
+        user_name=key.user_name,
+    )
+
+
+def listing(models: Iterable[Row[Model]]) -> list[tuple[str, str]]:
+    """(id, owner) of every model whose name is no wildcard, in byte order of the ids."""
+    named = ((row.value.display_name, row.value.provider) for row in models if "*" not in row.value.display_name)
+    return sorted(named, key=lambda entry: entry[0].encode())
+
+
+def flaw(error: GatewayError) -> Callable[[], GatewayError]:
+    """The error afresh for each request: a raised exception keeps what it passed through."""
+
+    def fresh() -> GatewayError:
+        return GatewayError(error.status, error.type, error.message, fault=error.fault, code=error.code)
+
+    return fresh

@@ -1,0 +1,117 @@
+"""One worker process as the supervisor sees it."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+
+from fastgw.runtime.link import Configure, Link, Message, Staged
+
+YOUNG_SECONDS = 5.0
+"""A worker that ends sooner than this is likely to end again at once."""
+
+
+class WorkerProcess:
+    """Started with a fresh interpreter: nothing of the supervisor's loop or state is inherited but descriptors."""
+
+    _early_ends = 0
+
+    def __init__(
+        self,
+        index: int,
+        workers: int,
+        cells: int,
+        board: int,
+        listener: socket.socket,
+        received: Callable[["WorkerProcess", Message], None],
+        gone: Callable[["WorkerProcess"], None],
+    ) -> None:
+        self.index = index
+        self.error: tuple[int, str] | None = None
+        self._staged: set[int] = set()
+        self._received = received
+        self._gone = gone
+        self._link = Link(self._message, self._lost)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connected = False
+        self._queue: list[Message] = []
+        ours, theirs = socket.socketpair()
+        self._ours = ours
+        ours.setblocking(False)
+        with theirs:
+            descriptors = (theirs.fileno(), listener.fileno(), board)
+            arguments = [index, workers, cells, *descriptors]
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fastgw.runtime.worker", *map(str, arguments)],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    async def start(self, loop: asyncio.AbstractEventLoop, first: Iterable[Configure]) -> None:
+        """Connect the link and send what the worker has to know."""
+        self._loop = loop
+        self._began = loop.time()
+        await loop.connect_accepted_socket(lambda: self._link, self._ours)
+        self._connected = True
+        queued, self._queue = self._queue, []
+        sent: set[int] = set()
+        for message in [*first, *queued]:
+            revision = message.revision if isinstance(message, Configure) else 0
+            if revision not in sent or not revision:
+                self._link.send(message)
+            sent.add(revision)
+
+    def send(self, message: Message) -> None:
+        """Send a message, or keep it until the link is connected."""
+        if self._connected:
+            self._link.send(message)
+        else:
+            self._queue.append(message)
+
+    def has(self, revision: int) -> bool:
+        """The worker has said that it is ready for a revision."""
+        return revision in self._staged
+
+    def kill(self) -> None:
+        """End a worker that does not answer."""
+        self._process.kill()
+
+    @property
+    def young(self) -> bool:
+        """It ended soon after its start."""
+        return self._loop is not None and self._loop.time() - self._began < YOUNG_SECONDS
+
+    def backoff(self, longest: float) -> float:
+        """Seconds to wait before its successor: none at first, doubling while workers die young."""
+        if not self.young:
+            WorkerProcess._early_ends = 0
+            return 0.0
+        WorkerProcess._early_ends += 1
+        return min(longest, 0.1 * 2.0 ** (WorkerProcess._early_ends - 1)) if WorkerProcess._early_ends > 2 else 0.0
+
+    async def reap(self) -> int:
+        """The exit code, once the process is gone. One that only closed its link gets a moment, then is killed."""
+        for _ in range(500):
+            code = self._process.poll()
+            if code is not None:
+                return code
+            await asyncio.sleep(0.01)
+        self._process.kill()
+        return await asyncio.to_thread(self._process.wait)
+
+    def _message(self, message: Message) -> None:
+        if isinstance(message, Staged):
+            if message.error is None:
+                self._staged.add(message.revision)
+            else:
+                self.error = (message.revision, message.error)
+        self._received(self, message)
+
+    def _lost(self) -> None:
+        self._gone(self)

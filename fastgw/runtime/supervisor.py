@@ -1,0 +1,285 @@
+"""The supervisor: loads configuration, keeps the workers, owns the listening sockets, answers the status pages.
+
+Applying a configuration is a two-step affair: every worker gets it and says that it is ready, then one store into
+shared memory makes all of them serve it. A request that sees revision N is therefore never followed by one that sees
+an older revision, on whatever worker.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from fastgw.config.load import load_config
+from fastgw.config.schema import Config
+from fastgw.http.listen import bind
+from fastgw.resources.file import load_resources
+from fastgw.resources.models import encode_resources
+from fastgw.resources.report import ResourcesError
+from fastgw.runtime.errors import BootError
+from fastgw.runtime.link import Announce, Configure, Message, Stop
+from fastgw.runtime.process import WorkerProcess
+from fastgw.runtime.status import StatusListener, StatusState
+from fastgw.state.board import Board
+from fastgw.telemetry.exposition import Exposition
+from fastgw.telemetry.log import Log, parse_level
+from fastgw.upstream.tls import TlsError, build_context, server_context
+
+CELLS = 32768
+"""Cells per worker; metric series that find no room are counted under "other"."""
+STAGE_SECONDS = 30.0
+"""How long a worker may take to get ready for a configuration before it is replaced."""
+POLL_SECONDS = 0.05
+RESPAWN_MAX = 5.0
+
+
+def cpus() -> int:
+    """CPUs available to this process: its affinity, lowered by a cgroup quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            count = min(count, max(1, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        pass
+    return max(1, count)
+
+
+class Supervisor:
+    """One per gateway. `run` returns when the gateway has shut down in order."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], log: Log) -> None:
+        self._config = config
+        self._environ = environ
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._count = config.proxy.workers or cpus()
+        self._board = Board.create(self._count, CELLS)
+        self._exposition = Exposition(config.namespace, self._board)
+        self._state = StatusState(self._exposition.local)
+        self._workers: list[WorkerProcess | None] = [None] * self._count
+        self._config_bytes = msgspec.msgpack.encode(config)
+        self._revision = 0
+        self._applied: Configure | None = None
+        self._pending: Configure | None = None
+        self._changes = asyncio.Lock()
+        self._reload_wanted = False
+        self._stopping = asyncio.Event()
+        self._closing = False
+        self._listener: socket.socket | None = None
+        self._status: StatusListener | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises BootError when the gateway cannot start."""
+        first = self._load()
+        self._check_tls()
+        self._bind()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopping.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        for index in range(self._count):
+            self._spawn(index)
+        error = await self._apply(*first)
+        if error is not None:
+            await self._end_workers()
+            raise BootError(error)
+        self._board.set_ready()
+        proxy = self._config.proxy
+        self._log.info("fastgw", "gateway is ready", addr=proxy.addr, workers=self._count)
+        await self._stopping.wait()
+        await self._drain()
+
+    # -- boot
+
+    def _bind(self) -> None:
+        try:
+            self._listener = bind(self._config.proxy.addr, "proxy")
+            prometheus = self._config.observability.metrics.prometheus
+            if prometheus.enabled:
+                self._status = StatusListener(
+                    self._loop, bind(prometheus.addr, "metrics"), prometheus.path, self._exposition, self._state, self._board
+                )
+        except OSError as error:
+            raise BootError(error.strerror or str(error)) from None
+
+    def _check_tls(self) -> None:
+        tls, upstream = self._config.proxy.tls, self._config.upstream.tls
+        try:
+            if tls is not None:
+                server_context(tls.cert_file, tls.key_file, "proxy")
+            if upstream.ca_file is not None or upstream.client_cert_file is not None:
+                build_context(upstream)
+        except TlsError as error:
+            raise BootError(str(error)) from None
+
+    # -- configuration
+
+    def _load(self) -> tuple[bytes, str]:
+        """(encoded resources, source hash). Raises BootError with the whole report."""
+        assert self._config.resources_file is not None
+        try:
+            resources = load_resources(Path(self._config.resources_file), self._environ)
+        except ResourcesError as error:
+            raise BootError(str(error)) from None
+        self._state.counts = {
+            kind: len(getattr(resources, kind)) for kind in ("provider_keys", "models", "api_keys")
+        }
+        return encode_resources(resources), resources.source_hash
+
+    def _hangup(self) -> None:
+        self._reload_wanted = True
+        if not self._changes.locked():
+            self._background(self._reload())
+
+    async def _reload(self) -> None:
+        # A signal that arrives during a reload causes one more afterwards: the file may have changed in between.
+        while self._reload_wanted and not self._stopping.is_set():
+            self._reload_wanted = False
+            try:
+                loaded = await asyncio.to_thread(self._load)
+                error = await self._apply(*loaded)
+            except BootError as problem:
+                error = str(problem)
+            if error is None:
+                self._log.info("fastgw::config", "resources file reloaded", generation=self._state.generation)
+            else:
+                self._state.failed(error)
+                self._log.warn("fastgw::config", f"resources file reload failed — keeping the previous snapshot: {error}")
+
+    async def _apply(self, resources: bytes, source_hash: str) -> str | None:
+        """Make every worker serve these resources. Returns what went wrong, if anything."""
+        async with self._changes:
+            self._revision += 1
+            change = self._pending = Configure(self._revision, self._config_bytes, resources)
+            try:
+                for worker in self._live():
+                    worker.send(change)
+                error = await self._staged(change.revision)
+                if error is not None:
+                    return error
+                self._board.set_revision(change.revision)
+                self._applied = change
+                self._state.applied(source_hash)
+                return None
+            finally:
+                self._pending = None
+
+    async def _staged(self, revision: int) -> str | None:
+        """Wait until every live worker holds the revision."""
+        end = self._loop.time() + STAGE_SECONDS
+        while True:
+            waiting = [worker for worker in self._workers if worker is None or not worker.has(revision)]
+            for worker in self._live():
+                if worker.error is not None and worker.error[0] == revision:
+                    return worker.error[1]
+            if not waiting:
+                return None
+            if self._loop.time() > end:
+                for worker in waiting:
+                    if worker is not None:
+                        worker.kill()
+                end = self._loop.time() + STAGE_SECONDS
+                if self._applied is None:
+                    return "workers did not start in time"
+            await asyncio.sleep(0.002)
+
+    # -- workers
+
+    def _live(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker is not None]
+
+    def _spawn(self, index: int) -> None:
+        assert self._listener is not None
+        worker = WorkerProcess(index, self._count, CELLS, self._board.fd, self._listener, self._received, self._gone)
+        self._workers[index] = worker
+        self._background(worker.start(self._loop, [change for change in (self._applied, self._pending) if change]))
+
+    def _received(self, worker: WorkerProcess, message: Message) -> None:
+        if isinstance(message, Announce):
+            self._exposition.define(worker.index, message.definition)
+
+    def _gone(self, worker: WorkerProcess) -> None:
+        self._board.clear_gauges(worker.index)
+        self._background(self._replace(worker))
+
+    async def _replace(self, worker: WorkerProcess) -> None:
+        code = await worker.reap()
+        self._exposition.retire(worker.index)
+        self._workers[worker.index] = None
+        if self._closing:
+            return
+        self._log.error("fastgw", "worker ended unexpectedly", worker=worker.index, exit_code=code)
+        if self._applied is None and worker.young:
+            self._failures = getattr(self, "_failures", 0) + 1
+        await asyncio.sleep(worker.backoff(RESPAWN_MAX))
+        if not self._closing:
+            self._spawn(worker.index)
+
+    # -- the end
+
+    async def _drain(self) -> None:
+        """Stop as the deployment expects: unready at once, listening a while longer, nothing cut."""
+        self._board.set_draining()
+        self._log.info("fastgw", "shutdown requested, draining", min_drain_secs=self._config.shutdown.min_drain_secs)
+        end = self._loop.time() + self._config.shutdown.min_drain_secs
+        while self._loop.time() < end or self._board.in_flight():
+            await asyncio.sleep(POLL_SECONDS)
+        self._log.info("fastgw", "drain complete — closing listeners")
+        await self._end_workers()
+        if self._status is not None:
+            self._status.close()
+
+    async def _end_workers(self) -> None:
+        self._closing = True
+        for worker in self._live():
+            worker.send(Stop())
+        while self._live():
+            await asyncio.sleep(0.01)
+        if self._listener is not None:
+            self._listener.close()
+
+    def _background(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def run_gateway(path: Path, environ: Mapping[str, str]) -> None:
+    """Load the configuration file and run the gateway until it is told to stop. Raises BootError."""
+    config = load(path, environ)
+    log = Log(log_level(config, environ), asyncio.get_running_loop())
+    try:
+        await Supervisor(config, environ, log).run()
+    finally:
+        log.flush()
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration. Raises BootError with the wording that operators know."""
+    from fastgw.config.errors import ConfigError
+
+    try:
+        return load_config(path, environ)
+    except ConfigError as error:
+        raise BootError(f"config load failed: failed to load configuration: {error}") from None
+
+
+def log_level(config: Config, environ: Mapping[str, str]) -> int:
+    """The level of the environment, else of the file. Raises BootError for a malformed one in the file."""
+    override = environ.get("RUST_LOG")
+    if override:
+        try:
+            return parse_level(override)
+        except ValueError:
+            pass
+    try:
+        return parse_level(config.observability.log_level)
+    except ValueError as error:
+        raise BootError(
+            f"config load failed: failed to load configuration: observability.log_level: {error}"
+        ) from None

@@ -1,0 +1,176 @@
+"""A worker process: one event loop, one gateway, connections from the shared listening socket.
+
+Started by the supervisor as `python -m fastgw.runtime.worker` with inherited descriptors. It lives as long as its
+link to the supervisor: whatever kills the supervisor ends the workers, so that no orphan holds the port.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+
+import msgspec
+import uvloop
+
+from fastgw import __version__
+from fastgw._speedups.head import Request
+from fastgw.config.schema import Config
+from fastgw.endpoints.serve import serve
+from fastgw.gateway.compile import Compiler
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.gateway import Gateway
+from fastgw.http.connection import Connection
+from fastgw.http.listen import Acceptor
+from fastgw.http.server import Server
+from fastgw.resources.models import decode_resources
+from fastgw.runtime.link import Announce, Configure, Link, Message, Staged, Stop
+from fastgw.state.board import Board
+from fastgw.telemetry.log import Log, parse_level
+from fastgw.telemetry.metrics import Registry
+from fastgw.upstream.pool import Pools, PoolSettings
+from fastgw.upstream.tls import server_context
+
+
+class Worker:
+    """Everything of one worker process. `run` returns when it has nothing left to do."""
+
+    def __init__(self, index: int, board: Board, listener: socket.socket) -> None:
+        self._index = index
+        self._board = board
+        self._region = board.region(index)
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._finished = asyncio.Event()
+        self._link = Link(self._received, self._orphaned)
+        self._server: Server | None = None
+        self._acceptor: Acceptor | None = None
+        self._gateway: Gateway | None = None
+        self._compiler: Compiler | None = None
+        self._pools: Pools | None = None
+        self._stopping = False
+
+    async def run(self, control: socket.socket) -> None:
+        """Serve until told to stop and everything under way is done."""
+        await self._loop.connect_accepted_socket(lambda: self._link, control)
+        await self._finished.wait()
+        if self._pools is not None:
+            await self._pools.close()
+        if self._gateway is not None:
+            self._gateway.log.flush()
+        self._link.close()
+
+    # -- messages
+
+    def _received(self, message: Message) -> None:
+        if isinstance(message, Configure):
+            self._configure(message)
+        elif isinstance(message, Stop):
+            self._stop()
+
+    def _configure(self, message: Configure) -> None:
+        try:
+            if self._gateway is None:
+                self._build(msgspec.msgpack.decode(message.config, type=Config))
+            assert self._compiler is not None and self._gateway is not None
+            snapshot = self._compiler.snapshot(message.revision, decode_resources(message.resources))
+        except Exception as error:
+            self._link.send(Staged(message.revision, f"{type(error).__name__}: {error}"))
+            return
+        self._gateway.stage(snapshot)
+        self._link.send(Staged(message.revision))
+        if self._acceptor is None:
+            self._listen()
+        # What a snapshot holds lives long: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+
+    def _build(self, config: Config) -> None:
+        loop, upstream = self._loop, config.upstream
+        log = Log(parse_level(os.environ.get("RUST_LOG") or config.observability.log_level), loop)
+        registry = Registry(self._region, lambda definition: self._link.send(Announce(definition)))
+        self._pools = Pools(
+            loop,
+            PoolSettings(
+                connect_timeout=upstream.connect_timeout_ms / 1000,
+                idle_timeout=float(upstream.pool_idle_timeout_secs),
+                max_idle=upstream.pool_max_idle_per_host,
+                keepalive=(
+                    upstream.tcp_keepalive_secs,
+                    upstream.tcp_keepalive_interval_secs,
+                    upstream.tcp_keepalive_retries,
+                ),
+            ),
+        )
+        self._compiler = Compiler(config, self._pools, log)
+        gateway = self._gateway = Gateway(loop, config, self._board, self._index, registry, log, serve)
+
+        def make(connection: Connection, request: Request) -> Exchange:
+            return Exchange(gateway, connection, request)
+
+        self._server = Server(
+            loop,
+            make,
+            server_token=f"{config.namespace.upper()}/{__version__}".encode(),
+            mint=gateway.mint,
+            id_field=f"x-{config.namespace}-request-id".encode(),
+            idle_timeout=float(config.downstream.idle_timeout_secs),
+            draining=lambda: bool(self._board.draining()),
+            changed=self._region.connections.inc,
+        )
+
+    def _listen(self) -> None:
+        assert self._server is not None and self._gateway is not None
+        tls = self._gateway.config.proxy.tls
+        context = server_context(tls.cert_file, tls.key_file, "proxy") if tls is not None else None
+        self._acceptor = Acceptor(self._loop, self._listener, self._server, lambda: context, self._lead)
+
+    def _lead(self) -> int:
+        """How many connections this worker has more than the one with the fewest. O(workers)."""
+        board, own = self._board, self._region.connections.get()
+        return own - min(board.connections_of(worker) for worker in range(board.workers))
+
+    # -- the end
+
+    def _stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        if self._acceptor is not None:
+            self._acceptor.stop()
+        self._wind_down()
+
+    def _wind_down(self) -> None:
+        server, acceptor = self._server, self._acceptor
+        if server is not None:
+            for connection in list(server.connections):
+                connection.close_if_idle()
+        if (server is None or not server.connections) and (acceptor is None or not acceptor.handshaking):
+            self._finished.set()
+        else:
+            self._loop.call_later(0.02, self._wind_down)
+
+    def _orphaned(self) -> None:
+        if not self._finished.is_set():
+            # The supervisor is gone: nothing may hold its port, and nobody counts on us any more.
+            os._exit(1)
+
+
+async def main(index: int, workers: int, cells: int, control: int, listener: int, board: int) -> None:
+    """Run one worker over inherited descriptors."""
+    shared = Board.attach(board, workers, cells)
+    listening = socket.socket(fileno=listener)
+    listening.setblocking(False)
+    link = socket.socket(fileno=control)
+    link.setblocking(False)
+    await Worker(index, shared, listening).run(link)
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # The supervisor decides; a signal to the whole process group must not reach the workers first.
+        signal.signal(number, signal.SIG_IGN)
+    gc.set_threshold(20_000, 50, 100)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(*(int(argument) for argument in sys.argv[1:7])))

@@ -1,0 +1,164 @@
+"""The real gateway process for tests: `with gateway(resources) as gw: ...`."""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+API_KEY = "sk-test-caller"
+KEY_HASH = hashlib.sha256(API_KEY.encode()).hexdigest()
+START_SECONDS = 15.0
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def resources(upstream: str, **model: Any) -> dict[str, Any]:
+    """One provider key, the alias `fast-chat` on `upstream` (a base URL ending in /v1), one caller for everything."""
+    return {
+        "_format_version": "1",
+        "provider_keys": [
+            {"display_name": "up", "provider": "mock", "adapter": "openai", "api_key": "up-key", "api_base": upstream}
+        ],
+        "models": [
+            {"display_name": "fast-chat", "provider": "mock", "model_name": "mock-gpt", "provider_key": "up", **model}
+        ],
+        "api_keys": [{"display_name": "caller", "key_hash": KEY_HASH, "allowed_models": ["*"]}],
+    }
+
+
+class Gateway:
+    """A running gateway. `base` is the root URL, `url` the base URL for SDKs, `log` the text of stderr so far."""
+
+    def __init__(self, directory: Path, document: dict[str, Any], config: dict[str, Any], environ: dict[str, str]):
+        self.directory = directory
+        self.port = free_port()
+        self.metrics_port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.base}/v1"
+        self.api_key = API_KEY
+        self._environ = {**os.environ, **environ}
+        self._log = directory / "stderr.log"
+        self.write_resources(document)
+        merged: dict[str, Any] = {
+            "resources_file": str(directory / "resources.yaml"),
+            "proxy": {"addr": f"127.0.0.1:{self.port}", "workers": 1},
+            "admin": {"enabled": False},
+            "observability": {"metrics": {"prometheus": {"addr": f"127.0.0.1:{self.metrics_port}"}}},
+            "shutdown": {"min_drain_secs": 0},
+        }
+        merge(merged, config)
+        (directory / "config.yaml").write_text(yaml.safe_dump(merged))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """Everything that the gateway has written to stderr."""
+        return self._log.read_text()
+
+    def write_resources(self, document: dict[str, Any] | str) -> None:
+        """Replace the resources file (it is read at boot and on reload)."""
+        text = document if isinstance(document, str) else json.dumps(document)
+        (self.directory / "resources.yaml").write_text(text)
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready. Raises AssertionError with its log when it is not."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fastgw", "--config", str(self.directory / "config.yaml")],
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self._environ,
+            )
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            with contextlib.suppress(OSError):
+                if self.get("/readyz")[0] == 200:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"gateway did not become ready:\n{self.log}")
+
+    def get(self, path: str, *, port: int | None = None, headers: dict[str, str] | None = None) -> tuple[int, str]:
+        """(status, body) of a GET."""
+        request = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", headers=headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metrics(self) -> str:
+        """The Prometheus text."""
+        return self.get("/metrics", port=self.metrics_port)[1]
+
+    def status(self) -> dict[str, Any]:
+        """`/status/config`."""
+        document: dict[str, Any] = json.loads(self.get("/status/config", port=self.metrics_port)[1])
+        return document
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        assert self.process is not None
+        task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in task.read_text().split()]
+
+    def reload(self) -> None:
+        """SIGHUP."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self, seconds: float = 10.0) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL, for cleaning up."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    """Deep-merge `more` into `into`."""
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+@contextlib.contextmanager
+def gateway(
+    document: dict[str, Any], config: dict[str, Any] | None = None, environ: dict[str, str] | None = None
+) -> Iterator[Gateway]:
+    """A gateway that is ready; killed at the end."""
+    with tempfile.TemporaryDirectory(prefix="fastgw-test-") as directory:
+        running = Gateway(Path(directory), document, config or {}, environ or {})
+        try:
+            running.start()
+            yield running
+        finally:
+            running.kill()

@@ -45,6 +45,7 @@ setup(
         annotate=flag("ANNOTATE"),
         compiler_directives={
             "language_level": 3,
+            "autotestdict": False,
             "binding": False,
             "boundscheck": False,
             "wraparound": False,

@@ -2,7 +2,8 @@
 # Runs every static check, reports all that fail, and fails when one does.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-bin=${BIN:-.venv/bin}
+bin=${BIN:-$PWD/.venv/bin}
+PATH=$bin:$PATH # cython-lint calls pycodestyle by name
 failed=()
 
 check() { # name, command...

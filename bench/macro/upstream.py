@@ -14,7 +14,7 @@ from bench.macro.procs import Process, free_port, listening
 CHAT = "mock?answer_bytes=60"
 SSE_100 = "mock?tokens=96"
 SSE_PACED = "mock?tokens=196&cadence_ms=20"
-# More than the largest send buffer of the kernel (tcp_wmem, usually 4 MiB), so that back pressure reaches the mock itself.
+# More than the kernel buffers for a sender (tcp_wmem, usually up to 4 MiB): back pressure reaches the mock itself.
 SSE_LONG = "mock?tokens=1500&answer_bytes=6000000"
 MODELS = (CHAT, SSE_100, SSE_PACED, SSE_LONG)
 

@@ -1,5 +1,6 @@
 """From validated resources to a snapshot: work that would otherwise be done per request is done here, once."""
 
+import ssl
 from collections.abc import Callable, Iterable
 
 import orjson
@@ -17,7 +18,7 @@ from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Origin, Pools
 from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
 
-OPERATIONS = ("chat/completions",)
+OPERATIONS: tuple[openai.OpenAIOperation, ...] = ("chat/completions",)
 
 
 class Compiler:
@@ -67,7 +68,7 @@ class Compiler:
             stream_configured=configured,
         )
 
-    def _operation(self, operation: str, model: Model, key: ProviderKey | None) -> Operation:
+    def _operation(self, operation: openai.OpenAIOperation, model: Model, key: ProviderKey | None) -> Operation:
         if key is None:
             raise GatewayError(
                 400,
@@ -90,7 +91,7 @@ class Compiler:
             openai.request_head(url, key.api_key, namespace, stream=True, extra={}),
         )
 
-    def _context(self, key: ProviderKey) -> object:
+    def _context(self, key: ProviderKey) -> ssl.SSLContext:
         trust = KeyTrust()
         if key.tls is not None:
             trust = KeyTrust(key.tls.ca_cert, key.tls.verify)

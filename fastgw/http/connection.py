@@ -12,12 +12,11 @@ llhttp parses; the C reader collects; this protocol decides. Rules of the file:
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from fastgw._speedups.head import MAX_HEAD, Request, RequestReader
-from fastgw.gateway.exchange import Exchange
 from fastgw.http.refusals import Refusal, flaw_of, parser_refusal
 
 if TYPE_CHECKING:
@@ -31,6 +30,39 @@ MAX_QUIET = 16384
 LINGER_BYTES = 65536
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HEAD_END = b"\r\n\r\n"
+
+
+class Served(Protocol):
+    """What a connection needs of the exchange that answers one of its requests."""
+
+    @property
+    def request(self) -> Request:
+        """The request being answered."""
+
+    @property
+    def awaits_body(self) -> bool:
+        """True while the rest of the body is waited for."""
+
+    def begin(self) -> None:
+        """Start answering."""
+
+    def body_arrived(self) -> None:
+        """The body is complete."""
+
+    def body_progress(self, received: int) -> None:
+        """Bytes of the body so far."""
+
+    def body_failed(self, status: int, detail: str) -> None:
+        """The body cannot be read."""
+
+    def client_gone(self) -> None:
+        """The client left."""
+
+    def client_slow(self) -> None:
+        """The write buffer is full."""
+
+    def client_ready(self) -> None:
+        """The write buffer has room again."""
 
 
 class Connection(asyncio.Protocol):
@@ -57,7 +89,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.transport: asyncio.Transport | None = None
         self.peer = ""
-        self.exchange: Exchange | None = None
+        self.exchange: Served | None = None
         self.write_paused = False
         self._reader = RequestReader()
         self._parser: HttpRequestParser | None = None
@@ -72,8 +104,7 @@ class Connection(asyncio.Protocol):
     # -- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
         self.peer = plain_address(address[0]) if isinstance(address, tuple) else ""
         self._parser = HttpRequestParser(self._reader)

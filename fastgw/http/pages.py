@@ -1,8 +1,9 @@
 """Small documents without a pipeline: what the supervisor's own listeners serve."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fastgw._speedups.head import Request
 from fastgw.core.errors import ClientGone
@@ -20,7 +21,7 @@ class Page:
 
 
 NOT_FOUND = Page(404, "", b"")
-Pages = Mapping[bytes, Callable[[], Awaitable[Page]]]
+Pages = Mapping[bytes, Callable[[], Coroutine[Any, Any, Page]]]
 
 
 class PageExchange(Fiber):
@@ -35,7 +36,7 @@ class PageExchange(Fiber):
         self._downstream = downstream
         self._pages = pages
         self._gone = False
-        self.request = request
+        self.request: Request = request
         self.awaits_body = False
 
     def begin(self) -> None:

@@ -11,8 +11,7 @@ from http import HTTPStatus
 from fastgw._speedups.head import Request
 from fastgw.core.deadlines import Deadlines
 from fastgw.core.errors import render
-from fastgw.gateway.exchange import Exchange
-from fastgw.http.connection import Connection
+from fastgw.http.connection import Connection, Served
 from fastgw.http.refusals import Refusal
 
 HEAD_SECONDS = 30.0
@@ -44,7 +43,7 @@ class Server:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        make: Callable[[Connection, Request], Exchange],
+        make: Callable[[Connection, Request], Served],
         *,
         server_token: bytes | None,
         mint: Callable[[], bytes],

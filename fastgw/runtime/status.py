@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -96,7 +96,7 @@ class StatusListener:
         self._exposition = exposition
         self._state = state
         self._board = board
-        pages: dict[bytes, Callable[[], Awaitable[Page]]] = {
+        pages: dict[bytes, Callable[[], Coroutine[Any, Any, Page]]] = {
             metrics_path.encode(): self._metrics,
             b"/status/config": self._config,
             b"/status/ready": self._ready,

@@ -173,16 +173,16 @@ class Supervisor:
         """Wait until every live worker holds the revision."""
         end = self._loop.time() + STAGE_SECONDS
         while True:
-            waiting = [worker for worker in self._workers if worker is None or not worker.has(revision)]
-            for worker in self._live():
+            live = self._live()
+            for worker in live:
                 if worker.error is not None and worker.error[0] == revision:
                     return worker.error[1]
-            if not waiting:
+            late = [worker for worker in live if not worker.has(revision)]
+            if not late and (live or self._applied is not None):
                 return None
             if self._loop.time() > end:
-                for worker in waiting:
-                    if worker is not None:
-                        worker.kill()
+                for worker in late:
+                    worker.kill()
                 end = self._loop.time() + STAGE_SECONDS
                 if self._applied is None:
                     return "workers did not start in time"
@@ -214,8 +214,6 @@ class Supervisor:
         if self._closing:
             return
         self._log.error("fastgw", "worker ended unexpectedly", worker=worker.index, exit_code=code)
-        if self._applied is None and worker.young:
-            self._failures = getattr(self, "_failures", 0) + 1
         await asyncio.sleep(worker.backoff(RESPAWN_MAX))
         if not self._closing:
             self._spawn(worker.index)

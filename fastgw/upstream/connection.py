@@ -68,7 +68,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._lease = lease
         self.transport = transport
         self.answer = AnswerReader()
-        self._parser = HttpResponseParser(self.answer)
+        self._parser: HttpResponseParser | None = HttpResponseParser(self.answer)
         self.answer.parser = self._parser
         self.alive = True
         self.idle_since = 0.0
@@ -122,7 +122,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._pool.forget(self)
             self.transport.abort()
             self._lease.close()
-        self._parser = None
+        self._parser = self.answer.parser = None
 
     def usable(self, now: float) -> bool:
         """False when the peer has closed it. Beyond `SURE_ALIVE` seconds of idleness the kernel is asked,
@@ -151,11 +151,13 @@ class UpstreamConnection(asyncio.Protocol):
     # -- the transport's side
 
     def data_received(self, data: bytes) -> None:
-        answer = self.answer
+        answer, parser = self.answer, self._parser
+        if parser is None:
+            return
         if not answer.head_done:
             self._head_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if self._owner is not None and not answer.complete:
                 self._fail(transport_error(f"malformed answer from upstream: {error}"))

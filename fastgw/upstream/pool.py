@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import ClientError, ClientRequest, ClientSSLError, ClientTimeout, TCPConnector
 from yarl import URL
@@ -83,9 +84,10 @@ class Pool:
             raise transport_error(str(error) or type(error).__name__) from error
         protocol = lease.protocol
         transport = protocol.transport if protocol is not None else None
-        if not isinstance(transport, asyncio.Transport):
+        if transport is None:
             lease.close()
             raise transport_error("connection closed while it was being opened")
+        transport = cast(asyncio.Transport, transport)
         connection = UpstreamConnection(self, transport, lease)
         self._tune(transport)
         transport.set_protocol(connection)

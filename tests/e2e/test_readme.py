@@ -1,0 +1,105 @@
+"""What README.md and the quickstart's own guide tell people to paste, pasted."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.quickstart import Quickstart, free_port, quickstart
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTED = "127.0.0.1:3000"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quickstart]:
+    with quickstart(tmp_path_factory.mktemp("quickstart") / "log") as started:
+        yield started
+
+
+def fenced(language: str, containing: str) -> list[str]:
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return [block for block in blocks if containing in block]
+
+
+def printed(guide: str, heading: str) -> str:
+    """The block of the guide under the comment line `# heading...`, up to the next empty line."""
+    match = re.search(rf"^# {re.escape(heading)}[^\n]*\n(.*?)\n\n", guide, re.DOTALL | re.MULTILINE)
+    assert match, guide
+    return match[1]
+
+
+def paste(code: str, *shell: str) -> str:
+    finished = subprocess.run([*shell, "-c", code], capture_output=True, text=True, timeout=30)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def assert_completion(output: str) -> None:
+    answer = json.loads(output)
+    assert answer["object"] == "chat.completion", answer
+    assert answer["model"] == "mock-gpt"
+    assert answer["choices"][0]["message"]["content"]
+
+
+def assert_stream(output: str) -> None:
+    events = [line.removeprefix("data: ") for line in output.splitlines() if line]
+    assert events[-1] == "[DONE]", output
+    chunks = [json.loads(event) for event in events[:-1]]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
+
+
+def test_readme_curl(running: Quickstart) -> None:
+    (once, stream) = (block.replace(DOCUMENTED, f"127.0.0.1:{running.port}") for block in fenced("sh", "curl"))
+    assert_completion(paste(once, "bash"))
+    assert_stream(paste(stream, "bash"))
+
+
+def test_readme_python(running: Quickstart) -> None:
+    (program,) = fenced("python", "OpenAI(")
+    models, answer = paste(program.replace(DOCUMENTED, f"127.0.0.1:{running.port}"), sys.executable).split("\n", 1)
+    assert models == "['mock-gpt']"
+    assert answer.strip()
+
+
+def test_printed_guide(running: Quickstart) -> None:
+    assert f"http://127.0.0.1:{running.port}/v1" in running.guide
+    assert_completion(paste(printed(running.guide, "curl\n"), "bash"))
+    assert_stream(paste(printed(running.guide, "curl, streaming"), "bash"))
+    assert paste(printed(running.guide, "Python SDK"), sys.executable).strip()
+
+
+def test_readme_configuration_is_valid(tmp_path: Path) -> None:
+    """Both files load as they stand, and the gateway starts with them."""
+    for name in ("config", "resources"):
+        (block,) = fenced("yaml", f"# {name}.yaml")
+        (tmp_path / f"{name}.yaml").write_text(block)
+    environment = os.environ | {
+        "OPENAI_API_KEY": "sk-test",
+        "MY_TEAM_KEY": "sk-team",
+        "ADMIN_KEY": "admin",
+        "FASTGW_PROXY__ADDR": f"127.0.0.1:{free_port()}",
+    }
+    validate = [sys.executable, "-m", "fastgw", "validate", "--resources", "resources.yaml"]
+    finished = subprocess.run(validate, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30)
+    assert (finished.returncode, finished.stdout) == (0, "OK: resources.yaml loaded 3 resource(s)\n"), finished.stderr
+
+
+def test_commands_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    documents = [README, (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "SECURITY.md").read_text()]
+    named = {name for text in documents for name in re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE)}
+    assert {"run", "test", "lint", "bench"} <= named <= targets
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
+        assert target.startswith("https://") or (ROOT / target).exists(), target

@@ -27,8 +27,10 @@ lint: dev ## ruff, mypy --strict, stubtest, cython-lint, import layers
 format: dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: dev ## micro benchmarks, then the real process against nginx; ARGS goes to the macro run
-	scripts/bench.sh $(ARGS)
+bench: dev ## micro benchmarks, then nginx and fastgw under the same load; ARGS=--quick for a short run
+	$(BIN)/pytest bench/micro -c bench/micro/pytest.ini --benchmark-only
+	$(BIN)/python -m bench.macro --out bench/out/latest.json $(ARGS)
+	$(BIN)/python -m bench.report bench/out/latest.json >bench/RESULTS.md
 
 build: dev ## wheel and sdist into dist/
 	scripts/build.sh

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,7 @@ def choose(wanted: list[str]) -> tuple[list[type[Peer]], dict[str, str]]:
 def main() -> int:
     options = arguments()
     procs.raise_file_limit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends through the clean-up that stops all servers
     kinds, skipped = choose(options.targets)
     if not kinds:
         print("nothing to measure:", skipped, file=sys.stderr)

@@ -18,6 +18,9 @@ import uvloop
 
 from bench.macro.wire import Answer, Request, Wire, percentiles
 
+DEADLINE = 30.0
+"""Seconds after the last start in which an answer must come; then it counts as an error."""
+
 
 class Loop:
     def __init__(self, request: Request, seconds: float) -> None:
@@ -61,7 +64,10 @@ async def run(request: Request, connections: int, seconds: float) -> dict[str, f
     loop.running = connections
     for wire in wires:
         loop.next(wire)
-    await loop.idle.wait()
+    try:
+        await asyncio.wait_for(loop.idle.wait(), seconds + DEADLINE)
+    except TimeoutError:
+        loop.errors += loop.running
     latency = percentiles(loop.latencies)
     return {
         "requests": len(loop.latencies),

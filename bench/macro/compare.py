@@ -66,7 +66,7 @@ def warm(target: Target, request: Request, connections: int, effort: Effort, cpu
     wrk drops the requests in flight at its deadline, which for a slow target would be a good part of its CPU. There the
     own generator is used, which waits for every answer.
     """
-    sample = closed_loop(request, connections, 1, cpus, use_wrk=False)
+    sample = closed_loop(request, connections, min(1.0, effort.seconds / 2), cpus, use_wrk=False)
     if not sample.requests:
         raise Failed(f"{target.name} answered nothing")
     expected = sample.requests / sample.seconds * effort.seconds
@@ -90,7 +90,7 @@ def row(one: Series, baseline: Series | None, yardstick: Series | None, connecti
             for cpu, sample in zip(one.cpu_us, one.samples, strict=True)
         ],
     }
-    if yardstick is not None:
+    if yardstick is not None and one.target.name != MOCK:
         ratios = [mine / base for mine, base in zip(one.cpu_us, yardstick.cpu_us, strict=True)]
         result["ratio"] = median(ratios)
         result["ratio_spread"] = spread(ratios)

@@ -47,7 +47,7 @@ def sse(kinds: Kinds, effort: Effort) -> Rows:
         # Divided by what the upstream sends, whatever a target makes of it.
         units = count_events(ask(targets[0].request(upstream.SSE_100, events=1)))
         rows = compare(
-            targets,
+            targets[1:] if effort.quick else targets,
             lambda one: one.request(upstream.SSE_100, events=events[id(one)]),
             32,
             effort,
@@ -63,7 +63,7 @@ def sse(kinds: Kinds, effort: Effort) -> Rows:
 def bodies(kinds: Kinds, effort: Effort) -> Rows:
     """CPU per request by size of the prompt; `slope_ms_per_mb` is the least-squares line through the sizes."""
     placement, rows = pinned(1), []
-    sizes = (1_000, 1_000_000) if effort.quick else (1_000, 100_000, 1_000_000, 10_000_000)
+    sizes = (1_000_000,) if effort.quick else (1_000, 100_000, 1_000_000, 10_000_000)
     with running(kinds, placement, with_mock=False) as targets:
         for size in sizes:
             part = compare(targets, sized(size), 4, effort, placement.load)
@@ -71,7 +71,7 @@ def bodies(kinds: Kinds, effort: Effort) -> Rows:
     for target in targets:
         points = [(row["prompt_bytes"] / 1e6, row["cpu_us"] / 1e3) for row in rows if row["target"] == target.name]
         for row in rows:
-            if row["target"] == target.name:
+            if row["target"] == target.name and len(points) > 1:
                 row["slope_ms_per_mb"] = slope(points)
     return rows
 
@@ -97,7 +97,7 @@ def latency(kinds: Kinds, effort: Effort) -> Rows:
     with running(kinds, placement) as (mock, *targets):
         for target in targets:
             request = target.request(upstream.CHAT)
-            knee = closed_loop(request, 32, 1, placement.load, use_wrk=False)
+            knee = closed_loop(request, 32, 0.5, placement.load, use_wrk=False)
             rate = min(1000, max(10, int(knee.requests / knee.seconds / 2)))
             direct, through = [], []
             for seed in range(1 if effort.quick else effort.rounds):

@@ -39,6 +39,7 @@ class Fastgw(Peer):
             "namespace": "default",
             "resources_file": str(directory / "resources.yaml"),
             "proxy": {"addr": f"127.0.0.1:{self.port}", "workers": workers},
+            "shutdown": {"min_drain_secs": 0},
             "admin": {"enabled": False},
             "observability": {"log_level": "warn", "metrics": {"prometheus": {"enabled": False}}},
         }

@@ -49,6 +49,16 @@ def validate(resources: Path, namespace: str | None) -> None:
     sys.exit(check(resources, os.environ))
 
 
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the gateway.")
+@click.option("--mock-port", default=4010, show_default=True, help="Port of the mock provider.")
+def quickstart(port: int, mock_port: int) -> None:
+    """Start a gateway and a mock provider, and print how to make a first call."""
+    from fastgw.cli.quickstart import quickstart as run_both
+
+    sys.exit(run_both(port, mock_port))
+
+
 @main.command("mock-upstream", context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def mock_upstream(arguments: tuple[str, ...]) -> None:

@@ -91,6 +91,7 @@ def write_config(scratch: Path, resources: dict[str, Any]) -> Path:
     """Write bootstrap file and composed resources into the private folder `scratch`; return the former's path."""
     config = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))
     config["resources_file"] = str(scratch / "resources.yaml")
+    config.setdefault("shutdown", {}).setdefault("min_drain_secs", 0)  # nobody waits for a load balancer to notice
     for path, document in ((scratch / "config.yaml", config), (scratch / "resources.yaml", resources)):
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

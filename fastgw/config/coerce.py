@@ -71,7 +71,8 @@ def _section(value: object, kind: inspect.StructType, path: str) -> dict[str, ob
     for name, field in fields.items():
         if value.get(name) is not None:
             result[name] = coerce(value[name], field.type, f"{path}.{name}" if path else name)
-        elif field.required:
+    for name, field in fields.items():
+        if field.required and name not in result:
             raise ConfigError(f"missing field `{name}`{where}")
     return result
 

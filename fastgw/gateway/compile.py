@@ -61,7 +61,7 @@ class Compiler:
             operations=operations,
             flaws=flaws,
             networks=Networks(model.allowed_cidrs) if model.allowed_cidrs else None,
-            overrides=Overrides.compile(key.request, key.response) if key is not None else None,
+            overrides=Overrides.compile(key.request, key.response, self._config.namespace) if key is not None else None,
             retries=model.retries,
             timeout=answer_deadline(model.timeout, upstream.timeout_ms),
             stream_timeout=stream_timeout,

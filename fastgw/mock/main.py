@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from dataclasses import fields
 from typing import Any
 
 import click
 import uvloop
 
-from .script import Script, ScriptError, build, from_text
+from .script import DIRECTIVES, ScriptError, build, from_text
 from .server import Connection, Server
 
 _BACKLOG = 4096
-_SWITCHES = {"gzip": True, "coalesce": True, "no_done": True}
+_SWITCHES = ("gzip", "coalesce", "no_done")
 
 
 async def serve(
@@ -41,14 +40,13 @@ async def serve(
 
 
 def _directive_options() -> list[click.Option]:
-    options = []
-    for field in fields(Script):
-        flag = "--" + field.name.replace("_", "-")
-        if field.name in _SWITCHES:
-            options.append(click.Option([flag], is_flag=True, default=None, help="Directive."))
+    options = [click.Option(["--no-usage"], is_flag=True, default=None, help="Short for --usage false.")]
+    for name, (_, meaning) in DIRECTIVES.items():
+        flag = "--" + name.replace("_", "-")
+        if name in _SWITCHES:
+            options.append(click.Option([flag], is_flag=True, default=None, help=meaning))
         else:
-            options.append(click.Option([flag], help="Directive."))
-    options.append(click.Option(["--no-usage"], is_flag=True, default=None, help="Short for --usage false."))
+            options.append(click.Option([flag], metavar="VALUE", help=meaning))
     return options
 
 

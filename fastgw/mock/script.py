@@ -26,55 +26,34 @@ class ScriptError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What to answer and how. Times are milliseconds, sizes are bytes."""
+    """What to answer and how. DIRECTIVES says what each field means."""
 
     latency_ms: float = 0
-    """Wait before the head."""
     first_ms: float = 0
-    """Wait between the head and the first event (or the body)."""
     cadence_ms: float = 0
-    """Wait between two events."""
     tokens: int | None = None
-    """Number of content pieces; also the completion tokens that usage reports."""
     answer_bytes: int | None = None
-    """Length of the generated content."""
     content: str | None = None
-    """The content itself."""
     usage: bool | dict[str, Any] = True
-    """False: no usage anywhere. An object is sent as it is."""
     tool_calls: int | list[Any] = 0
-    """Number of calls, or the calls: ``{"name", "arguments", "id"}``, arguments as text or object."""
     status: int = 200
     error: dict[str, Any] | str | None = None
-    """Error object (wrapped in ``{"error": ...}`` unless it has that key) or message."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Further response fields; one that the mock would send itself is replaced."""
     retry_after: float | None = None
     gzip: bool = False
     raw: str | None = None
-    """Verbatim body, sent as text/plain unless ``headers`` says otherwise."""
     events: list[Any] | None = None
-    """Verbatim payloads of an event stream: text as it is, anything else as JSON."""
     line_end: LineEnd = "lf"
     split: int = 0
-    """Write the answer in pieces of this many bytes, each in its own turn of the loop."""
     coalesce: bool = False
-    """Write the whole answer at once, cadence ignored."""
     no_done: bool = False
-    """End an event stream without ``data: [DONE]``."""
     fault: Fault | None = None
     at: At | None = None
-    """Where the fault strikes; the default depends on the fault, see faults.py."""
     events_before: int = 1
-    """Events that go out whole before a fault at ``mid_event`` or ``after_events``."""
     rate: float = 100
-    """Bytes per second of the ``slow`` fault."""
     close_after: float | None = None
-    """Close the connection when it was idle for this long after an answer, unannounced."""
     close_chance: float | None = None
-    """Probability of such a close after an answer."""
     fail_times: int = 0
-    """Only the first n requests with this ``key`` get the scripted status, error, raw body or fault."""
     key: str = ""
 
     def healthy(self) -> Script:
@@ -170,34 +149,34 @@ def _events(value: object) -> list[Any]:
     return value
 
 
-CHECKS: dict[str, Callable[[object], Any]] = {
-    "latency_ms": _number,
-    "first_ms": _number,
-    "cadence_ms": _number,
-    "tokens": _count,
-    "answer_bytes": _count,
-    "content": _text,
-    "usage": _usage,
-    "tool_calls": _tool_calls,
-    "status": _status,
-    "error": _error,
-    "headers": _headers,
-    "retry_after": _number,
-    "gzip": _flag,
-    "raw": _text,
-    "events": _events,
-    "line_end": _one_of(*get_args(LineEnd)),
-    "split": _count,
-    "coalesce": _flag,
-    "no_done": _flag,
-    "fault": _one_of(*get_args(Fault)),
-    "at": _one_of(*get_args(At)),
-    "events_before": _count,
-    "rate": _rate,
-    "close_after": _number,
-    "close_chance": _chance,
-    "fail_times": _count,
-    "key": _text,
+DIRECTIVES: dict[str, tuple[Callable[[object], Any], str]] = {
+    "latency_ms": (_number, "Wait before the head."),
+    "first_ms": (_number, "Wait between the head and the first event, or the body."),
+    "cadence_ms": (_number, "Wait between two events."),
+    "tokens": (_count, "Pieces of content, and completion tokens in usage. Default 12."),
+    "answer_bytes": (_count, "Length of the generated content."),
+    "content": (_text, "The content itself."),
+    "usage": (_usage, "false: none anywhere; an object is sent as it is."),
+    "tool_calls": (_tool_calls, 'Number of calls, or a list of {"name", "arguments", "id"}.'),
+    "status": (_status, "Status code; from 400 on the answer is an error."),
+    "error": (_error, "Error object or message."),
+    "headers": (_headers, "Response fields, object or list of pairs; they replace the mock's own."),
+    "retry_after": (_number, "Seconds in a Retry-After field."),
+    "gzip": (_flag, "Compress the answer, event by event in a stream."),
+    "raw": (_text, "Verbatim body, text/plain unless headers say otherwise."),
+    "events": (_events, "Verbatim payloads of an event stream: text as it is, the rest as JSON."),
+    "line_end": (_one_of(*get_args(LineEnd)), "Line ends of an event stream: lf, crlf or cr."),
+    "split": (_count, "Write in pieces of this many bytes, each in its own turn of the loop."),
+    "coalesce": (_flag, "Write the whole answer at once, cadence ignored."),
+    "no_done": (_flag, "End an event stream without data: [DONE]."),
+    "fault": (_one_of(*get_args(Fault)), f"One of {', '.join(get_args(Fault))}."),
+    "at": (_one_of(*get_args(At)), f"Where the fault strikes: {', '.join(get_args(At))}."),
+    "events_before": (_count, "Whole events before a fault at mid_event or after_events. Default 1."),
+    "rate": (_rate, "Bytes per second of the slow fault. Default 100."),
+    "close_after": (_number, "Close the connection, unannounced, when idle for this many ms after an answer."),
+    "close_chance": (_chance, "Probability of such a close after an answer, 0 to 1."),
+    "fail_times": (_count, "Only the first n requests with this key get the status, error, raw body or fault."),
+    "key": (_text, "Name of the fail_times counter."),
 }
 _TEXTUAL = {"content", "raw", "line_end", "fault", "at", "key"}
 
@@ -212,7 +191,7 @@ def from_text(directives: Mapping[str, str]) -> dict[str, object]:
         try:
             values[name] = orjson.loads(text)
         except orjson.JSONDecodeError:
-            if name != "error" and name in CHECKS:
+            if name != "error" and name in DIRECTIVES:
                 raise ScriptError(f"mock directive {name}: {text!r} is not JSON") from None
             values[name] = text
     return values
@@ -228,13 +207,12 @@ def build(directives: Mapping[str, object]) -> Script:
     """Check directives and make the script of them. Raises ScriptError."""
     values: dict[str, Any] = {}
     for name, value in directives.items():
-        check = CHECKS.get(name)
-        if check is None:
+        if name not in DIRECTIVES:
             raise ScriptError(f"mock directive {name!r} is unknown")
         if value is None:
             continue
         try:
-            values[name] = check(value)
+            values[name] = DIRECTIVES[name][0](value)
         except ScriptError as error:
             raise ScriptError(f"mock directive {name} {error}") from None
     return Script(**values)

@@ -1,17 +1,21 @@
 """URL rewriting (``proxy.url_rewrites``): the first rule that matches changes the raw path, once."""
 
-import logging
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from fastgw.config.rewrites import CompiledRewrite, compile_rewrite
 from fastgw.config.schema import UrlRewrite
 
-_log: Final = logging.getLogger(__name__)
-
 # What a path may hold on the wire without `?` and `#`, which would end it (RFC 9112 §3.2).
 _PATH: Final = re.compile(r"/[!\"$->@-~]*")
+
+
+class Rewritten(NamedTuple):
+    """``path`` is None when the rule yields no valid path: the request stays as it is, and a warning names the rule."""
+
+    rule: str
+    path: str | None
 
 
 class UrlRewriter:
@@ -23,18 +27,12 @@ class UrlRewriter:
         """Raises :class:`fastgw.config.ConfigError` for an invalid rule."""
         self._rules: tuple[CompiledRewrite, ...] = tuple(compile_rewrite(rule, i) for i, rule in enumerate(rules))
 
-    def apply(self, raw_path: str) -> str | None:
-        """The new path for a still percent-encoded one without its query, or None to leave it alone.
-
-        A rule that yields no valid path is reported with a warning and leaves the request as it is.
-        """
+    def apply(self, raw_path: str) -> Rewritten | None:
+        """What becomes of a still percent-encoded path without its query; None when no rule matches."""
         for rule in self._rules:
             match = rule.regex.search(raw_path)
             if match is not None:
                 parts = (part if isinstance(part, str) else match.group(part) or "" for part in rule.template)
                 path = f"{raw_path[: match.start()]}{''.join(parts)}{raw_path[match.end() :]}"
-                if _PATH.fullmatch(path):
-                    return path
-                _log.warning("url rewrite rule %s yields no valid path; the request is left as it is", rule.name)
-                return None
+                return Rewritten(rule.name, path if _PATH.fullmatch(path) else None)
         return None

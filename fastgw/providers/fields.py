@@ -1,7 +1,7 @@
 """Header fields of upstream requests that come from configuration or from the caller: what is let through.
 
 Everything that ends up in a request head passes `field_line`, so that no value can end its line or begin another
-(RFC 9110 §5.5). Values are sent as UTF-8, which arrives as opaque obs-text.
+(RFC 9110 §5.5). Configured values are sent as UTF-8, which arrives as opaque obs-text.
 """
 
 import re
@@ -52,12 +52,12 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def field_line(name: str, value: str) -> bytes | None:
+def field_line(name: str, value: str, charset: str = "utf-8") -> bytes | None:
     """`name: value CRLF`, or None when the name is no token or the value is blank or no field value."""
     value = value.strip(" \t")
     if not value or not _NAME.fullmatch(name) or _FORBIDDEN.search(value):
         return None
     try:
-        return f"{name}: {value}\r\n".encode()
+        return f"{name}: {value}\r\n".encode(charset)
     except UnicodeEncodeError:
         return None

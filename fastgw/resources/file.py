@@ -20,7 +20,7 @@ from fastgw.resources.kinds import KINDS, Kind
 from fastgw.resources.models import ApiKey, Model, Resources, Row
 from fastgw.resources.references import check_references
 from fastgw.resources.report import FileProblem, ResourcesError, quoted
-from fastgw.resources.validate import Problem, problems
+from fastgw.resources.validate import problems
 
 _FILE: Final = "(file)"
 _VERSION: Final = "_format_version"
@@ -172,25 +172,17 @@ def _identity(kind: Kind, document: dict[str, object]) -> tuple[str, str | None]
 
 
 def _judge(kind: Kind, struct: type[Struct], document: dict[str, object]) -> Iterator[str]:
-    """Schema problems or, only if there are none, decode problems. Rewrites aliases to their canonical spelling."""
-    used: dict[str, str] = {}
-    decode: list[Problem] = []
+    """Schema problems or, only if there are none, decode problems. Leaves canonical spellings behind."""
+    found = list(problems(document, struct, kind.aliases))
+    schema = [problem for problem in found if not problem.decode]
+    for problem in schema:
+        yield f"schema validation failed at `{problem.pointer}`: {problem.reason}"
+    if schema:
+        return
+    for problem in found:
+        yield f"cannot decode canonical document: at `{problem.pointer}`: {problem.reason}"
     for alias, canonical in kind.aliases:
-        if alias in document:
-            value = document.pop(alias)
-            if canonical in document:
-                decode.append(Problem("", f"`{alias}` and `{canonical}` are the same field", decode=True))
-            else:
-                document[canonical] = value
-                used[f"/{canonical}"] = f"/{alias}"
-    found = False
-    for problem in problems(document, struct):
-        if problem.decode:
-            decode.append(problem)
-        else:
-            found = True
-            yield f"schema validation failed at `{used.get(problem.pointer, problem.pointer)}`: {problem.reason}"
-    if not found:
-        for problem in decode:
-            where = f"at `{problem.pointer}`: " if problem.pointer else ""
-            yield f"cannot decode canonical document: {where}{problem.reason}"
+        if alias in document and canonical in document:
+            yield f"cannot decode canonical document: `{alias}` and `{canonical}` are the same field"
+        elif alias in document:
+            document[canonical] = document.pop(alias)

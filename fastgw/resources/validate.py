@@ -21,6 +21,8 @@ _INT_MAX: Final = 2**64 - 1
 
 _type_info = cache(inspect.type_info)
 
+Aliases = tuple[tuple[str, str], ...]
+
 
 class Problem(NamedTuple):
     """``pointer`` is an RFC 6901 JSON Pointer. ``decode``: the schema admits the value, but no field can hold it."""
@@ -30,9 +32,14 @@ class Problem(NamedTuple):
     decode: bool = False
 
 
-def problems(document: object, struct: type[Struct]) -> Iterator[Problem]:
-    """Everything wrong with ``document``, in field order. O(size of the document)."""
-    return _check(document, _type_info(struct), "", {})
+def problems(document: object, struct: type[Struct], aliases: Aliases = ()) -> Iterator[Problem]:
+    """Everything wrong with ``document``, in field order; ``aliases`` are further spellings of top-level fields.
+
+    O(size of the document).
+    """
+    info = _type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return _check_struct(document, info, "", aliases)
 
 
 def _check(value: object, kind: inspect.Type, pointer: str, extra: dict[str, object]) -> Iterator[Problem]:
@@ -62,18 +69,21 @@ def _check(value: object, kind: inspect.Type, pointer: str, extra: dict[str, obj
         yield from _check_scalar(value, kind, pointer, extra)
 
 
-def _check_struct(value: object, kind: inspect.StructType, pointer: str) -> Iterator[Problem]:
+def _check_struct(value: object, kind: inspect.StructType, pointer: str, aliases: Aliases = ()) -> Iterator[Problem]:
     if not isinstance(value, dict):
         yield Problem(pointer, "expected an object")
         return
     fields = {field.encode_name: field for field in kind.fields}
+    spellings = {**fields, **{alias: fields[canonical] for alias, canonical in aliases}}
     for key in value:
-        if key not in fields:
+        if key not in spellings:
             yield Problem(pointer, f"unknown field `{key}`")
-    for name, field in fields.items():
+    present = {spellings[key].name for key in value if key in spellings}
+    for name, field in spellings.items():
         if name in value:
             yield from _check(value[name], field.type, f"{pointer}/{name}", {})
-        elif field.required:
+        elif field.required and field.name not in present:
+            present.add(field.name)
             yield Problem(pointer, f"missing required field `{name}`")
 
 

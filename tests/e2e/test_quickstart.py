@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.quickstart import free_port, quickstart
+from tests.support.gateway import free_port
+from tests.support.quickstart import quickstart
 
 
 def refuses(port: int) -> bool:

@@ -1,12 +1,13 @@
 """A running `fastgw quickstart` on free ports."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.gateway import free_port
 
 LAST_LINE = "Ctrl-C stops it."
 
@@ -18,13 +19,6 @@ class Quickstart:
         self.mock_port = mock_port
         self.guide = guide
         """Everything it printed until it was ready."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

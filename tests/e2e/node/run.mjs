@@ -71,6 +71,7 @@ const scenarios = {
   // Refused by a gateway itself; the mock provider has neither keys nor a fixed list of models.
   gateway_key: () => failure(new OpenAI({ baseURL, apiKey: "sk-wrong", maxRetries: 0 }).models.list()),
   gateway_model: () => failure(chat({ model: "no-such-model" })),
+  refused: () => failure(chat()),
 };
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(scenarios);

@@ -1,0 +1,74 @@
+"""Loops over splice and sse, each in a process of its own, whose memory must not grow."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+MEASURE = """
+import gc
+import os
+def resident():
+    gc.collect()
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
+work(5_000)
+before = resident()
+work(20_000)
+print(resident() - before)
+"""
+
+SPLICE = """
+from fastgw._speedups.splice import ChatAnswer, ChatRequest, ScanError, top_level
+request = b'{"model":"a\\\\n","messages":[' + b",".join([b'{"role":"u"}'] * 40) + b"]}"
+answer = (
+    b'{"id":"i","model":"m","choices":[{"message":{"role":"a","reasoning":"r"}}],"usage":{"prompt_cache_hit_tokens":4,'
+    b'"prompt_tokens_details":{}}}'
+)
+def work(rounds):
+    for _ in range(rounds):
+        ChatRequest(request).upstream_body(b'"up"', True)
+        ChatAnswer(answer).render(b'"up"')
+        top_level(answer, (b"id", b"usage"))
+        for read, bad in ((ChatRequest, request[:-1]), (ChatAnswer, answer[:-1]), (ChatRequest, b"")):
+            try:
+                read(bad)
+            except ScanError:
+                pass
+            else:
+                raise AssertionError
+"""
+
+SSE = """
+from fastgw._speedups.sse import ChatStream
+chunk = (
+    b'data: {"id":"c","model":"m","choices":[{"delta":{"reasoning":"r"}}],"usage":{"prompt_cache_hit_tokens":1}}\\n\\n'
+)
+bad = chunk + b"data: {" + b'"usage":null,' * 40 + b"}\\n\\n"
+def work(rounds):
+    for _ in range(rounds):
+        stream = ChatStream(b'"up"', forward_usage=True, strip_null_usage=True, reasoning_path=(b"a", b"b"))
+        assert stream.feed(chunk * 2 + b"data: {\\ndata: ")
+        stream.feed(b"x" * 5_000)
+        assert stream.finish() == b""
+        assert stream.fail(b"{}")
+        stream = ChatStream(b'"up"', forward_usage=True, strip_null_usage=True)
+        stream.feed(bad)
+        assert stream.failure_data
+"""
+
+
+@pytest.mark.parametrize("work", [SPLICE, SSE], ids=["splice", "sse"])
+def test_nothing_leaks(work: str) -> None:
+    # A leak of one byte per round and object would be 20 kB; AddressSanitizer's quarantine would look like one.
+    options = f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
+    done = subprocess.run(
+        [sys.executable, "-c", work + MEASURE],
+        env={**os.environ, "ASAN_OPTIONS": options},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    assert int(done.stdout) < 512

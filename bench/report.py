@@ -166,6 +166,7 @@ def render(report: dict[str, Any]) -> str:
                 "kept": "kept" if one.kept else "" if one.value is None else "**over**",
             }
             for one in judge(report)
+            if one.scenario in report["scenarios"]
         ],
     )
     for name, (title, words, columns) in TABLES.items():

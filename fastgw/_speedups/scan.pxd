@@ -47,7 +47,7 @@ cdef extern from "scan.h" nogil:
     void js_start(js_scan *s, const uint8_t *data, size_t size, int max_depth)
     int js_refuse(js_scan *s, int reason, const uint8_t *at)
     int js_value(js_scan *s)
-    int js_enter(js_scan *s, js_iter *it)
+    void js_enter(js_scan *s, js_iter *it)
     int js_item(js_scan *s, js_iter *it)
     int js_member(js_scan *s, js_iter *it)
     int js_document(js_scan *s, js_iter *it)

@@ -203,8 +203,7 @@ cdef int scan_message(js_scan *s, js_edits *edits) noexcept nogil:
     cdef const uint8_t *role_end = NULL
     cdef int more, kind, field
     cdef unsigned seen = 0
-    if js_enter(s, &it) < 0:
-        return -1
+    js_enter(s, &it)
     while True:
         more = js_member(s, &it)
         if more <= 0:
@@ -244,8 +243,7 @@ cdef int scan_messages(js_scan *s, js_edits *edits, Request *request) noexcept n
     cdef int more, kind
     if s.p[0] != c"[":
         return js_value(s)
-    if js_enter(s, &it) < 0:
-        return -1
+    js_enter(s, &it)
     s.list = b"messages"
     s.name = NULL
     while True:
@@ -271,8 +269,7 @@ cdef int scan_options(js_scan *s, Request *request) noexcept nogil:
     if s.p[0] != c"{":
         return js_value(s)
     request.has_options = True
-    if js_enter(s, &it) < 0:
-        return -1
+    js_enter(s, &it)
     while True:
         more = js_member(s, &it)
         if more <= 0:
@@ -431,8 +428,7 @@ cdef int scan_choice(js_scan *s, js_edits *edits, bint first) noexcept nogil:
     cdef int more, kind, message_kind = JS_ABSENT
     cdef bint finished = False
     part.role = part.content = JS_ABSENT
-    if js_enter(s, &it) < 0:
-        return -1
+    js_enter(s, &it)
     while True:
         more = js_member(s, &it)
         if more <= 0:
@@ -466,8 +462,7 @@ cdef int scan_choices(js_scan *s, js_edits *edits) noexcept nogil:
     cdef const uint8_t *opened = s.p
     cdef const uint8_t *start
     cdef int more, kind
-    if js_enter(s, &it) < 0:
-        return -1
+    js_enter(s, &it)
     s.list = b"choices"
     s.name = NULL
     while True:

@@ -110,8 +110,7 @@ cdef int scan_choice(js_scan *s, js_edits *edits, const chat_path *path, Chunk *
     cdef js_iter it
     cdef chat_part part
     cdef int more, kind
-    if js_enter(s, &it) < 0:
-        return -1
+    js_enter(s, &it)
     while True:
         more = js_member(s, &it)
         if more <= 0:
@@ -131,8 +130,7 @@ cdef int scan_choice(js_scan *s, js_edits *edits, const chat_path *path, Chunk *
 cdef int scan_choices(js_scan *s, js_edits *edits, const chat_path *path, Chunk *chunk) noexcept nogil:
     cdef js_iter it
     cdef int more
-    if js_enter(s, &it) < 0:
-        return -1
+    js_enter(s, &it)
     while True:
         more = js_item(s, &it)
         if more <= 0:

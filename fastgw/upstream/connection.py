@@ -171,6 +171,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._relay()
         elif answer.complete:
             owner.resume()
+            if self._sink is not None:
+                self._relay()
         elif not answer.head_done:
             if self._head_bytes > MAX_HEAD:
                 self._fail(transport_error("answer head from upstream is too large"))

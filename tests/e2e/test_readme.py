@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.support.quickstart import Quickstart, quickstart
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 DOCUMENTED = "127.0.0.1:3000"
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,7 @@ def assert_stream(output: str) -> None:
     assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
 
 
+@needs_curl
 def test_readme_curl(running: Quickstart) -> None:
     (once, stream) = (block.replace(DOCUMENTED, f"127.0.0.1:{running.port}") for block in fenced("sh", "curl"))
     assert_completion(paste(once, "bash"))
@@ -70,6 +73,7 @@ def test_readme_python(running: Quickstart) -> None:
     assert answer.strip()
 
 
+@needs_curl
 def test_printed_guide(running: Quickstart) -> None:
     assert f"http://127.0.0.1:{running.port}/v1" in running.guide
     assert_completion(paste(printed(running.guide, "curl"), "bash"))

@@ -219,6 +219,8 @@ def test_a_frame_of_just_the_limit_passes() -> None:
         ('{"reasoning":"r","reasoning_content":""}', '{"reasoning_content":"r"}'),
         ('{"reasoning_content":null,"reasoning":"r","x":1}', '{"reasoning_content":"r","x":1}'),
         ('{ "reasoning":null , "reasoning_content":"" }', '{ "reasoning_content":"" }'),
+        ('{"reasoning":"", "reasoning":null,"x":1,"reasoning":2}', '{"x":1}'),
+        ('{"reasoning":"","reasoning":null}', "{}"),
         ('{"reasoning_content":{"a":"b"},"reasoning":"r"}', '{"reasoning_content":{"a":"b"}}'),
     ],
 )
@@ -459,12 +461,8 @@ def test_any_split_gives_the_same_output(
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 def test_every_single_split_and_byte_by_byte(end: bytes) -> None:
     deltas = ('{"content":"好é😀"}', '{"reasoning":"r"}', '{"content":"x"}')
-    data = (
-        b"\xef\xbb\xbf"
-        + b"".join(event(chunk(delta, ',"usage":null')) for delta in deltas)
-        + b": c\n"
-        + event(b"[DONE]")
-    )
+    events = b"".join(event(chunk(delta, ',"usage":null')) for delta in deltas)
+    data = b"\xef\xbb\xbf" + events.replace(b',"model"', b'\ndata:,"model"') + b": c\n" + event(b"[DONE]")
     data = data.replace(b"\n", end)
     expected = stream().feed(data)
     assert expected.count(b"data: ") == 4

@@ -8,6 +8,7 @@ from fastgw.endpoints import chat, health, models
 from fastgw.gateway.account import settle
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import check_declared_length
+from fastgw.policy.rewrite import UrlRewriter
 
 Handler = Callable[[Exchange], Coroutine[None, Any, None]]
 
@@ -30,6 +31,8 @@ REMOVED_TUNNEL = (
 async def serve(ex: Exchange) -> None:
     """Answer one exchange. Nothing escapes: every outcome ends in an answer, a cut connection, or a lost caller."""
     try:
+        if ex.gateway.rewriter is not None:
+            rewrite(ex, ex.gateway.rewriter)
         await check_declared_length(ex)
         await route(ex)(ex)
     except ClientGone:
@@ -43,6 +46,20 @@ async def serve(ex: Exchange) -> None:
     ex.gateway.leave()
     if not ex.gone:
         ex.downstream.done()
+
+
+def rewrite(ex: Exchange, rewriter: UrlRewriter) -> None:
+    """Aim the request at another path when a rule says so. From here on nothing tells it from a direct one."""
+    path = ex.request.path.decode("latin-1")
+    rewritten = rewriter.apply(path)
+    if rewritten is None:
+        return
+    if rewritten.path is None:
+        ex.gateway.log.warn(
+            "fastgw::proxy", "url rewrite yields no valid path", rule=rewritten.rule, request_id=ex.request_id.decode()
+        )
+        return
+    ex.request.rewritten(rewritten.path.encode())
 
 
 def route(ex: Exchange) -> Handler:
@@ -73,7 +90,8 @@ def route(ex: Exchange) -> Handler:
 
 def refuse(ex: Exchange, error: GatewayError) -> None:
     """Answer with an error, or cut a stream that has already begun."""
-    ex.error = error
+    # The traceback leads back to the exchange: without it the pair is freed at once, not by the collector.
+    ex.error = error.with_traceback(None)
     if ex.gone:
         return
     if ex.head_sent:

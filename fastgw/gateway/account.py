@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastgw.gateway.snapshot import Caller, Target
+from fastgw.policy.client_type import ClientTypes
 from fastgw.telemetry.metrics import Registry
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 Increment = Callable[..., None]
 UNKNOWN = "unknown"
+MAX_AGENTS = 1024
+"""User agents whose classification is remembered."""
 
 
 class Bound(NamedTuple):
@@ -30,11 +33,13 @@ class Bound(NamedTuple):
 class Accounts:
     """Counters of one worker."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, clients: ClientTypes) -> None:
         self._registry = registry
+        self._clients = clients
+        self._client_of: dict[bytes | None, str] = {}
+        self._by_client: dict[tuple[str, str], tuple[Increment, ...]] = {}
         self.allowed = registry.counter("auth_decisions_total", ("api_key", "allowed", "none")).inc
         self._attempts: dict[tuple[str, bool], tuple[Increment, ...]] = {}
-        self._bodies: dict[tuple[str, str], Increment] = {}
 
     def denied(self, method: str, reason: str) -> None:
         """A caller was turned away."""
@@ -64,6 +69,25 @@ class Accounts:
             target.key_name if target is not None else UNKNOWN,
         )
         self._registry.counter("proxy_client_cancelled_requests_total", labels).inc()
+
+    def client_tokens(self, ex: "Exchange", target: Target) -> None:
+        """Count tokens by the software that asked. User agents are remembered up to a bound."""
+        agent = ex.request.first(b"user-agent")
+        client = self._client_of.get(agent)
+        if client is None:
+            client = self._clients.classify((agent or b"").decode("latin-1"))
+            if len(self._client_of) < MAX_AGENTS:
+                self._client_of[agent] = client
+        model = (target.row or target).name
+        increments = self._by_client.get((client, model))
+        if increments is None:
+            increments = self._by_client[client, model] = tuple(
+                self._registry.counter("llm_tokens_by_client_total", (client, model, kind)).inc
+                for kind in ("input", "output", "total")
+            )
+        for increment, count in zip(increments, (ex.prompt_tokens, ex.completion_tokens), strict=False):
+            increment(count)
+        increments[2](ex.prompt_tokens + ex.completion_tokens)
 
     def bound(self, ex: "Exchange") -> Bound:
         """The series for the outcome of this exchange."""
@@ -145,6 +169,8 @@ def settle(ex: "Exchange") -> None:
         bound.output_tokens(ex.completion_tokens)
     if ex.prompt_tokens or ex.completion_tokens:
         bound.total_tokens(ex.prompt_tokens + ex.completion_tokens)
+        if ex.target is not None:
+            gateway.accounts.client_tokens(ex, ex.target)
     bound.latency(ex.loop.time() - ex.started)
     if gateway.log.access:
         access_line(ex)

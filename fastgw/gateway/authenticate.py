@@ -17,10 +17,12 @@ def authenticate(ex: Exchange) -> Caller:
     """
     token = credential(ex.request.authorization, ex.request.api_key)
     if token is None:
+        debug(ex, "none", "missing_credentials")
         ex.gateway.accounts.denied("none", "missing_credentials")
         raise denial("missing or malformed Authorization header")
     caller = ex.snapshot.callers.get(sha256(token).hexdigest())
     if caller is None:
+        debug(ex, "api_key", "unknown_key")
         ex.gateway.accounts.denied("api_key", "unknown_key")
         raise denial("invalid API key")
     if caller.disabled:
@@ -48,6 +50,20 @@ def credential(authorization: bytes | None, api_key: bytes | None) -> bytes | No
 def denial(message: str, code: str | None = None) -> GatewayError:
     """401 in the form that all key problems share."""
     return GatewayError(401, "invalid_api_key", message, code=code)
+
+
+def debug(ex: Exchange, method: str, reason: str) -> None:
+    """A line for a credential that is missing or unknown: too common for a warning."""
+    if ex.gateway.log.level >= 4:
+        ex.gateway.log.debug(
+            "fastgw::auth",
+            "rejected inbound credential",
+            method=method,
+            reason=reason,
+            path=ex.request.path.decode("ascii", "replace"),
+            request_id=ex.request_id.decode(),
+            source_ip=client_address(ex),
+        )
 
 
 def warn(ex: Exchange, caller: Caller, reason: str) -> None:

@@ -33,7 +33,9 @@ class Compiler:
     def snapshot(self, revision: int, resources: Resources) -> Snapshot:
         """The snapshot of a set of resources. O(rows)."""
         keys = {row.id: row for row in resources.provider_keys}
-        models = {row.value.display_name: self._target(row, keys.get(row.value.provider_key_id)) for row in resources.models}
+        models = {
+            row.value.display_name: self._target(row, keys.get(row.value.provider_key_id)) for row in resources.models
+        }
         callers = {row.value.key_hash: caller(row) for row in resources.api_keys}
         return Snapshot(revision, callers, models, listing(resources.models))
 
@@ -77,9 +79,7 @@ class Compiler:
                 f'"{model.provider_key_id}"',
             )
         if wire_family(key.provider, key.adapter) != "openai":
-            raise GatewayError(
-                503, "provider_unavailable", "no bridge registered for provider", fault="gateway"
-            )
+            raise GatewayError(503, "provider_unavailable", "no bridge registered for provider", fault="gateway")
         openai.check_secret(key.api_key)
         url = openai.endpoint_url(key.api_base, key.provider, operation)
         namespace = self._config.namespace
@@ -98,7 +98,9 @@ class Compiler:
         try:
             return self._contexts.get(trust)
         except TlsError as error:
-            self._log.error("fastgw::config", "provider key trust is unusable", provider_key=key.display_name, error=str(error))
+            self._log.error(
+                "fastgw::config", "provider key trust is unusable", provider_key=key.display_name, error=str(error)
+            )
             return self._contexts.get(KeyTrust(None, trust.verify))
 
 

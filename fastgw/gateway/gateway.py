@@ -11,6 +11,8 @@ from fastgw.gateway.account import Accounts
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.snapshot import Snapshot
 from fastgw.policy.client_ip import ClientAddress
+from fastgw.policy.client_type import ClientTypes
+from fastgw.policy.rewrite import UrlRewriter
 from fastgw.state.board import Board
 from fastgw.telemetry.log import Log
 from fastgw.telemetry.metrics import Registry
@@ -36,16 +38,15 @@ class Gateway:
         self.serve = serve
         self.log = log
         self.registry = registry
-        self.accounts = Accounts(registry)
+        self.accounts = Accounts(registry, ClientTypes(config.observability.metrics.client_type_rules))
         self.draining = board.draining
         self.ready = board.ready
         self.address = ClientAddress(
             config.proxy.real_ip.trusted_proxies, config.proxy.real_ip.recursive, config.proxy.real_ip.header
         )
+        self.rewriter = UrlRewriter(config.proxy.url_rewrites) if config.proxy.url_rewrites else None
         self.body_limit = config.proxy.request_body_limit_bytes
-        accept = config.proxy.request_id.accept_headers
-        names = [f"x-{config.namespace}-request-id"] if accept is None else accept
-        self._accepted_ids = [name.lower().encode() for name in names]
+        self._accepted_ids = [name.lower().encode() for name in config.proxy.request_id.accept_headers]
         self.id_prefix = f"x-{config.namespace}-request-id: ".encode()
         self.call_id_prefix = f"x-{config.namespace}-call-id: ".encode()
         self.mint = RequestIds().next

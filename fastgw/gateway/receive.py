@@ -58,5 +58,3 @@ def is_json(content_type: bytes | None) -> bool:
 def not_json(param: str | None = None, code: str | None = None) -> GatewayError:
     """400 for everything that makes a body no JSON request: one message for all of it."""
     return invalid_request("invalid JSON request body", param=param, code=code)
-
-

@@ -127,7 +127,7 @@ class StreamRelay:
         if failure is not None and not stream.ended:
             if not ex.head_sent:
                 raise failure
-            ex.error = failure
+            ex.error = failure.with_traceback(None)
             ex.downstream.write(stream.fail(render(failure)))
 
     def leave(self) -> None:

@@ -34,3 +34,15 @@ class Buckets:
     @property
     def index(self) -> int: ...
     def observe(self, seconds: float) -> None: ...
+
+@final
+class Tally:
+    def __new__(
+        cls,
+        requests: tuple[Cell, ...],
+        prompt: tuple[Cell, ...],
+        completion: tuple[Cell, ...],
+        total: tuple[Cell, ...],
+        latency: Buckets,
+    ) -> Tally: ...
+    def count(self, prompt: int, completion: int, seconds: float) -> None: ...

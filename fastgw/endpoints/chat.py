@@ -4,6 +4,9 @@ On the way to an OpenAI-shaped upstream and back bytes are spliced, not rebuilt:
 `_speedups/sse` for what exactly is changed.
 """
 
+from collections.abc import Coroutine
+from typing import Any
+
 import orjson
 
 from fastgw._speedups.splice import ChatAnswer, ChatRequest, ScanError
@@ -18,9 +21,9 @@ from fastgw.gateway.snapshot import Target
 CODES = {"missing": "missing_parameter", "type": "invalid_parameter", "duplicate": "invalid_parameter"}
 
 
-async def chat_completions(ex: Exchange) -> None:
+def chat_completions(ex: Exchange) -> Coroutine[None, Any, None]:
     """Serve one chat completion, streamed or not."""
-    await pipeline.run(ex, decode)
+    return pipeline.run(ex, decode)
 
 
 class ChatCall:

@@ -33,7 +33,8 @@ async def serve(ex: Exchange) -> None:
     try:
         if ex.gateway.rewriter is not None:
             rewrite(ex, ex.gateway.rewriter)
-        await check_declared_length(ex)
+        if ex.gateway.body_limit:
+            await check_declared_length(ex)
         await route(ex)(ex)
     except ClientGone:
         ex.status = 200 if ex.status == 200 and not ex.relay else 499

@@ -1,33 +1,22 @@
 """What a finished exchange is worth: usage and request counters, and the access line.
 
 Series are bound once per caller, target and outcome, and live as long as the snapshot they belong to: counting a
-request is one dict lookup and a few compiled increments.
+request is one dict lookup and one compiled call.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from fastgw._speedups.cells import Tally
 from fastgw.gateway.snapshot import Caller, Target
 from fastgw.policy.client_type import ClientTypes
-from fastgw.telemetry.metrics import Registry
+from fastgw.telemetry.metrics import Counter, Registry
 
 if TYPE_CHECKING:
     from fastgw.gateway.exchange import Exchange
 
-Increment = Callable[..., None]
 UNKNOWN = "unknown"
 MAX_AGENTS = 1024
 """User agents whose classification is remembered."""
-
-
-class Bound(NamedTuple):
-    """The increments for one kind of outcome."""
-
-    requests: tuple[Increment, ...]
-    input_tokens: Increment
-    output_tokens: Increment
-    total_tokens: Increment
-    latency: Callable[[float], None]
 
 
 class Accounts:
@@ -37,27 +26,16 @@ class Accounts:
         self._registry = registry
         self._clients = clients
         self._client_of: dict[bytes | None, str] = {}
-        self._by_client: dict[tuple[str, str], tuple[Increment, ...]] = {}
         self.allowed = registry.counter("auth_decisions_total", ("api_key", "allowed", "none")).inc
-        self._attempts: dict[tuple[str, bool], tuple[Increment, ...]] = {}
 
     def denied(self, method: str, reason: str) -> None:
         """A caller was turned away."""
         self._registry.counter("auth_decisions_total", (method, "denied", reason)).inc()
 
-    def attempted(self, target: Target, success: bool) -> None:
-        """An attempt reached for the network."""
-        row = target.row or target
-        increments = self._attempts.get((row.id, success))
-        if increments is None:
-            outcome = "deployment_success_responses_total" if success else "deployment_failure_responses_total"
-            labels = (row.provider, row.name, row.model_name, row.key_id)
-            increments = tuple(
-                self._registry.counter(name, labels).inc for name in ("deployment_requests_total", outcome)
-            )
-            self._attempts[row.id, success] = increments
-        for increment in increments:
-            increment()
+    def attempt_failed(self, target: Target) -> None:
+        """An attempt reached for the network in vain."""
+        for cell in self._attempt(target.row or target, False):
+            cell.inc()
 
     def cancelled(self, ex: "Exchange") -> None:
         """A caller left before the head of its answer."""
@@ -70,40 +48,39 @@ class Accounts:
         )
         self._registry.counter("proxy_client_cancelled_requests_total", labels).inc()
 
-    def client_tokens(self, ex: "Exchange", target: Target) -> None:
-        """Count tokens by the software that asked. User agents are remembered up to a bound."""
+    def client_type(self, ex: "Exchange") -> str:
+        """The software that asked, by its User-Agent. Agents are remembered up to a bound."""
         agent = ex.request.first(b"user-agent")
         client = self._client_of.get(agent)
         if client is None:
             client = self._clients.classify((agent or b"").decode("latin-1"))
             if len(self._client_of) < MAX_AGENTS:
                 self._client_of[agent] = client
-        model = (target.row or target).name
-        increments = self._by_client.get((client, model))
-        if increments is None:
-            increments = self._by_client[client, model] = tuple(
-                self._registry.counter("llm_tokens_by_client_total", (client, model, kind)).inc
-                for kind in ("input", "output", "total")
-            )
-        for increment, count in zip(increments, (ex.prompt_tokens, ex.completion_tokens), strict=False):
-            increment(count)
-        increments[2](ex.prompt_tokens + ex.completion_tokens)
+        return client
 
-    def bound(self, ex: "Exchange") -> Bound:
+    def tally(self, ex: "Exchange") -> Tally:
         """The series for the outcome of this exchange."""
         caller, target = ex.caller, ex.target
-        key = (target.row or target if target is not None else None, ex.endpoint, ex.stream, ex.status)
+        row = (target.row or target) if target is not None else None
+        client = self.client_type(ex)
         if caller is None:
-            return self._bind(ex, None, None)
-        found: Bound | None = caller.series.get(key)
+            return self._bind(ex, None, row, client)
+        key = (row, ex.endpoint, ex.stream, ex.status, ex.relayed, ex.error is None, client)
+        found: Tally | None = caller.series.get(key)
         if found is None:
-            found = caller.series[key] = self._bind(ex, caller, target)
+            found = caller.series[key] = self._bind(ex, caller, row, client)
         return found
 
-    def _bind(self, ex: "Exchange", caller: Caller | None, target: Target | None) -> Bound:
-        row = (target.row or target) if target is not None else None
+    def _attempt(self, row: Target, success: bool) -> tuple[Counter, ...]:
+        outcome = "deployment_success_responses_total" if success else "deployment_failure_responses_total"
+        labels = (row.provider, row.name, row.model_name, row.key_id)
+        return tuple(self._registry.counter(name, labels) for name in ("deployment_requests_total", outcome))
+
+    def _bind(self, ex: "Exchange", caller: Caller | None, row: Target | None, client: str) -> Tally:
+        counter = self._registry.counter
         provider = row.provider.lower() if row is not None else UNKNOWN
         model = row.name if row is not None else "unresolved"
+        streamed = "true" if ex.stream else "false"
         usage = (
             ex.endpoint,
             "openai",
@@ -118,23 +95,25 @@ class Accounts:
             (caller.user_name if caller is not None else None) or UNKNOWN,
         )
         result = outcome(ex.status)
-        request = (*usage, "true" if ex.stream else "false", "false", str(ex.status), result)
         names = ["proxy_requests_total", "llm_requests_total"]
         if result != "success":
             names.append("proxy_failed_requests_total")
-        counter = self._registry.counter
-        requests = [counter("requests_total", (provider, model, str(ex.status), result)).inc]
-        requests += [counter(name, request).inc for name in names]
-        latency = self._registry.histogram(
-            "request_e2e_latency_seconds",
-            ("", ex.endpoint, model, provider, f"{ex.status // 100}xx", "true" if ex.stream else "false"),
-        )
-        return Bound(
+        requests = [counter("requests_total", (provider, model, str(ex.status), result))]
+        requests += [counter(name, (*usage, streamed, "false", str(ex.status), result)) for name in names]
+        if row is not None and ex.relayed:
+            requests += self._attempt(row, ex.error is None)
+        by_client = [
+            counter("llm_tokens_by_client_total", (client, model, kind)) for kind in ("input", "output", "total")
+        ]
+        return Tally(
             tuple(requests),
-            counter("llm_input_tokens_total", usage).inc,
-            counter("llm_output_tokens_total", usage).inc,
-            counter("llm_total_tokens_total", usage).inc,
-            latency.observe,
+            (counter("llm_input_tokens_total", usage), by_client[0]),
+            (counter("llm_output_tokens_total", usage), by_client[1]),
+            (counter("llm_total_tokens_total", usage), by_client[2]),
+            self._registry.histogram(
+                "request_e2e_latency_seconds",
+                ("", ex.endpoint, model, provider, f"{ex.status // 100}xx", streamed),
+            ),
         )
 
 
@@ -160,18 +139,8 @@ def settle(ex: "Exchange") -> None:
         pass
     elif ex.caller is None or not ex.operation:
         return
-    bound = gateway.accounts.bound(ex)
-    for increment in bound.requests:
-        increment()
-    if ex.prompt_tokens:
-        bound.input_tokens(ex.prompt_tokens)
-    if ex.completion_tokens:
-        bound.output_tokens(ex.completion_tokens)
-    if ex.prompt_tokens or ex.completion_tokens:
-        bound.total_tokens(ex.prompt_tokens + ex.completion_tokens)
-        if ex.target is not None:
-            gateway.accounts.client_tokens(ex, ex.target)
-    bound.latency(ex.loop.time() - ex.started)
+    seconds = ex.loop.time() - ex.started
+    gateway.accounts.tally(ex).count(ex.prompt_tokens, ex.completion_tokens, seconds)
     if gateway.log.access:
         access_line(ex)
 

@@ -31,10 +31,10 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
     while True:
         try:
             await attempt(ex, call, target, operation)
-            ex.gateway.accounts.attempted(target, True)
             return
         except UpstreamFailure as failure:
-            ex.gateway.accounts.attempted(target, False)
+            ex.relayed = False
+            ex.gateway.accounts.attempt_failed(target)
             if ex.head_sent or ex.attempts > budget or not may_retry(failure, explicit):
                 raise
             wait = backoff(ex.attempts, failure, random.random)
@@ -60,6 +60,7 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         if not 200 <= answer.status < 300:
             raise answer_failure(answer.status, payload(connection), answer.retry_after)
         ex.provider_request_id = answer.request_id
+        ex.relayed = True
         if ex.stream:
             if deadline is not None:
                 deadline.add(ex)

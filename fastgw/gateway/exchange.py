@@ -65,6 +65,7 @@ class Exchange(Fiber):
         "prompt_tokens",
         "provider_request_id",
         "relay",
+        "relayed",
         "request",
         "request_id",
         "snapshot",
@@ -98,6 +99,7 @@ class Exchange(Fiber):
         self.relay: StreamRelay | None = None
         self.attempts = 0
         self.head_sent = False
+        self.relayed = False
         self.gone = False
         self.status = 0
         self.error: GatewayError | None = None

@@ -16,7 +16,7 @@ async def check_declared_length(ex: Exchange) -> None:
     """Refuse a body that declares itself too large, after reading and dropping it so that the client, which may
     still be writing, sees the answer and not a reset. Bounded by DRAIN_BYTES and DRAIN_SECONDS. Raises 413."""
     limit, request = ex.gateway.body_limit, ex.request
-    if not limit or request.content_length <= limit:
+    if request.content_length <= limit:
         return
     if not request.complete and request.content_length <= DRAIN_BYTES:
         ex.body_limit = -1

@@ -1,0 +1,40 @@
+"""Settings that load and validate but have no effect in this version: the operator is told, once per load."""
+
+from collections.abc import Iterator
+
+from fastgw.config.schema import Config
+from fastgw.resources.models import Resources
+
+# Fields that are accepted for compatibility; their features are not there yet.
+_MODEL_FIELDS = ("rate_limit", "cooldown", "background_model_check", "auto_prompt_caching", "embedding", "cost")
+_KEY_FIELDS = (
+    "rate_limit",
+    "jwt_subject",
+    "jwt_provider",
+    "mcp_access",
+    "mcp_rate_limits",
+    "allowed_agents",
+    "allowed_routes",
+)
+
+
+def resource_notices(resources: Resources) -> Iterator[str]:
+    """One text per field that is set somewhere and not enforced."""
+    for field in _MODEL_FIELDS:
+        count = sum(getattr(row.value, field) is not None for row in resources.models)
+        if count:
+            yield f"models.{field} is not enforced in this version (set on {count})"
+    for field in _KEY_FIELDS:
+        count = sum(getattr(row.value, field) is not None for row in resources.api_keys)
+        if count:
+            yield f"api_keys.{field} is not enforced in this version (set on {count})"
+
+
+def config_notices(config: Config) -> Iterator[str]:
+    """One text per switched-on feature of the bootstrap file that this version does not have."""
+    if config.admin.enabled:
+        yield "the admin listener is not available in this version and is not bound"
+    if config.observability.metrics.otlp.enabled:
+        yield "observability.metrics.otlp has no effect in this version"
+    if config.observability.tracing.otlp.enabled:
+        yield "observability.tracing.otlp has no effect in this version"

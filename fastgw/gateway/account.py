@@ -141,15 +141,19 @@ def settle(ex: "Exchange") -> None:
         return
     seconds = ex.loop.time() - ex.started
     gateway.accounts.tally(ex).count(ex.prompt_tokens, ex.completion_tokens, seconds)
-    if gateway.log.access:
+    if gateway.log.access and not streamed(ex):
         access_line(ex)
+
+
+def streamed(ex: "Exchange") -> bool:
+    """The head of a stream has gone out; its access line was written with it."""
+    return ex.stream and ex.relayed and ex.head_sent
 
 
 def access_line(ex: "Exchange") -> None:
     """One info line per request that got past authentication."""
     target, error = ex.target, ex.error
     row = (target.row or target) if target is not None else None
-    streamed = ex.stream and ex.head_sent
     lost = ex.gone and not ex.head_sent
     kind, text = (error.type, error.cause or error.message) if error is not None else (None, None)
     if lost:
@@ -167,12 +171,12 @@ def access_line(ex: "Exchange") -> None:
             "provider": row.provider.lower() if row is not None else None,
             "model": ex.alias or None,
             "api_key_id": ex.caller.id if ex.caller is not None else None,
-            "prompt_tokens": None if streamed else ex.prompt_tokens or None,
-            "completion_tokens": None if streamed else ex.completion_tokens or None,
-            "total_tokens": None if streamed else ex.total_tokens or None,
+            "prompt_tokens": None if streamed(ex) else ex.prompt_tokens or None,
+            "completion_tokens": None if streamed(ex) else ex.completion_tokens or None,
+            "total_tokens": None if streamed(ex) else ex.total_tokens or None,
             "request_id": ex.request_id.decode(),
             "provider_request_id": None
-            if streamed or ex.provider_request_id is None
+            if streamed(ex) or ex.provider_request_id is None
             else ex.provider_request_id[:256].decode("ascii", "replace"),
             "served_by_model": row.name if row is not None else None,
             "routing_attempt_count": ex.attempts or None,

@@ -4,6 +4,7 @@ from fastgw._speedups.sse import ChatStream
 from fastgw.core.deadlines import Deadlines
 from fastgw.core.errors import UpstreamFailure, decode_error, render, stream_aborted
 from fastgw.core.fiber import park
+from fastgw.gateway.account import access_line
 from fastgw.gateway.call import Call
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.snapshot import Target
@@ -101,6 +102,8 @@ class StreamRelay:
         ex.head_sent = True
         ex.status = 200
         ex.downstream.begin_stream(ex.request, 200, ex.fields(STREAM_FIELDS, call_id(ex)))
+        if ex.gateway.log.access:
+            access_line(ex)
         if self._keepalive is not None:
             self._keepalive.add(ex)
 

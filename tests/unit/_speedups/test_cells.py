@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fastgw._speedups.cells import Buckets, Cell, Cells
+from fastgw._speedups.cells import Buckets, Cell, Cells, Tally
 from tests.support.cells_model import HIGH, LOW, WINDOW_ID_MAX, WINDOW_USED_MAX, CellsModel
 
 COUNT = 8
@@ -324,3 +324,17 @@ def test_nothing_leaks(fd: int) -> None:
     gc.collect()
     assert sys.getallocatedblocks() - blocks < 500
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 4096
+
+
+def test_tally_counts_every_series_of_an_outcome() -> None:
+    cells = Cells(-1, 16)
+    one, two, prompt, completion, total = (Cell(cells, i) for i in range(5))
+    latency = Buckets(cells, 8, (0.5, 1.0))
+    tally = Tally((one, two), (prompt,), (completion,), (total,), latency)
+    tally.count(3, 4, 0.7)
+    tally.count(0, 0, 2.0)
+    assert [cell.get() for cell in (one, two, prompt, completion, total)] == [2, 2, 3, 4, 7]
+    assert [cells.get(i) for i in range(8, 12)] == [0, 1, 1, 2_700_000]
+    cells.close()
+    with pytest.raises(ValueError):
+        tally.count(1, 1, 0.1)

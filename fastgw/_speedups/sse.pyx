@@ -109,6 +109,7 @@ cdef inline bint is_blank(uint8_t byte) noexcept nogil:
 cdef int scan_choice(js_scan *s, js_edits *edits, const chat_path *path, Chunk *chunk) noexcept nogil:
     cdef js_iter it
     cdef chat_part part
+    cdef const uint8_t *start
     cdef int more, kind
     js_enter(s, &it)
     while True:
@@ -120,11 +121,14 @@ cdef int scan_choice(js_scan *s, js_edits *edits, const chat_path *path, Chunk *
                 return -1
             chunk.carries |= part.carries
             continue
+        start = s.p
         kind = js_value(s)
         if kind < 0:
             return -1
         if kind != JS_NULL and js_key_is(&it, b"finish_reason"):
             chunk.finishes = True
+        elif kind == JS_STRING and s.p - start > 2 and js_key_is(&it, b"text"):
+            chunk.carries = True
 
 
 cdef int scan_choices(js_scan *s, js_edits *edits, const chat_path *path, Chunk *chunk) noexcept nogil:
@@ -139,8 +143,11 @@ cdef int scan_choices(js_scan *s, js_edits *edits, const chat_path *path, Chunk 
             return -1
 
 
-cdef int scan_chunk(js_scan *s, js_edits *edits, const chat_path *path, bint strip, Chunk *chunk) noexcept nogil:
-    """One event's JSON. `strip`: a null `usage` is removed. Returns -1 when it is malformed or no object."""
+cdef int scan_chunk(
+    js_scan *s, js_edits *edits, const chat_path *path, bint strip, bint rename, Chunk *chunk
+) noexcept nogil:
+    """One event's JSON. `strip`: a null `usage` is removed. `rename`: `model` is replaced. Returns -1 when it is
+    malformed or no object."""
     cdef js_iter it
     cdef const uint8_t *start
     cdef int more, kind
@@ -169,7 +176,8 @@ cdef int scan_chunk(js_scan *s, js_edits *edits, const chat_path *path, bint str
                 chunk.id_size = s.p - start - 2
             elif js_key_is(&it, b"model"):
                 chunk.model = kind == JS_STRING
-                js_put_slot(edits, s, start, s.p, 0)
+                if rename:
+                    js_put_slot(edits, s, start, s.p, 0)
             elif js_key_is(&it, b"error"):
                 chunk.error = kind == JS_OBJECT or kind == JS_STRING
             elif strip and kind == JS_NULL and js_key_is(&it, b"usage"):
@@ -180,13 +188,15 @@ cdef int scan_chunk(js_scan *s, js_edits *edits, const chat_path *path, bint str
 
 @cython.final
 cdef class ChatStream:
-    """Relays one stream of chat completion chunks. `feed` upstream bytes, send on what it returns, `finish` or `fail`.
+    """Relays one stream of chat or text completion chunks. `feed` upstream bytes, send on what it returns, `finish` or
+    `fail`.
 
     Events are forwarded byte for byte but for `model`, the vendor's reasoning member and promised usage counters. Input
     may be split anywhere. Memory between calls: the event in progress, at most max_frame bytes (failure 3 beyond).
 
-    model_json: the alias as JSON with quotes. forward_usage: the caller asked for usage events. strip_null_usage: the
-    gateway asked on its own, so a null `usage` is removed. chunked: output is framed for HTTP/1.1 (RFC 9112 §7.1).
+    model_json: the alias as JSON with quotes; empty leaves the upstream's. forward_usage: the caller asked for usage
+    events. strip_null_usage: the gateway asked on its own, so a null `usage` is removed. chunked: output is framed for
+    HTTP/1.1 (RFC 9112 §7.1).
     reasoning_path: keys below delta, at most 8, of reasoning text that becomes delta.reasoning_content; by default the
     member `reasoning`. Raises ValueError for a longer path.
     """
@@ -486,7 +496,7 @@ cdef class ChatStream:
         memset(&chunk, 0, sizeof(chunk))
         js_edits_clear(&self.edits)
         js_start(&s, p, size, JS_MAX_DEPTH)
-        if scan_chunk(&s, &self.edits, &self.path, self.strip_null_usage, &chunk) < 0:
+        if scan_chunk(&s, &self.edits, &self.path, self.strip_null_usage, self.model[0].size > 0, &chunk) < 0:
             return EVENT_BAD
         if self.edits.failed:
             return EVENT_MEMORY

@@ -65,9 +65,7 @@ class ClientGone(Exception):
 
 def invalid_request(detail: str, *, param: str | None = None, code: str | None = None) -> GatewayError:
     """400: the request itself is at fault."""
-    return GatewayError(
-        400, "invalid_request_error", f"request payload is invalid: {detail}", param=param, code=code
-    )
+    return GatewayError(400, "invalid_request_error", f"request payload is invalid: {detail}", param=param, code=code)
 
 
 def invalid_upstream(detail: str) -> GatewayError:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastgw.core.errors import ClientGone, GatewayError, internal_error, render
-from fastgw.endpoints import chat, health, models
+from fastgw.endpoints import chat, completions, embeddings, health, models
 from fastgw.gateway.account import settle
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import check_declared_length
@@ -19,6 +19,8 @@ GET: dict[bytes, Handler] = {
 }
 POST: dict[bytes, Handler] = {
     b"/v1/chat/completions": chat.chat_completions,
+    b"/v1/completions": completions.text_completions,
+    b"/v1/embeddings": embeddings.embeddings,
 }
 MODEL_PREFIX = b"/v1/models/"
 

@@ -1,7 +1,10 @@
 """What an endpoint tells the pipeline about one decoded request."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import orjson
+
+from fastgw._speedups.splice import OBJECT
 from fastgw._speedups.sse import ChatStream
 from fastgw.gateway.snapshot import Target
 
@@ -20,6 +23,23 @@ class Usage(Protocol):
     @property
     def total_tokens(self) -> int:
         """Both, as the upstream sums them."""
+
+
+class Tokens(NamedTuple):
+    """Usage as plain numbers."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+def tokens_of(body: bytes, usage: tuple[int, int, int] | None) -> Tokens:
+    """The counters of a scanned `usage` member; what is no usable number counts as 0."""
+    if usage is None or usage[0] != OBJECT:
+        return Tokens()
+    members = orjson.loads(body[usage[1] : usage[2]])
+    found = (members.get(name) for name in Tokens._fields)
+    return Tokens(*(value if type(value) is int and 0 <= value < 2**53 else 0 for value in found))
 
 
 class Call(Protocol):

@@ -18,7 +18,7 @@ from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Origin, Pools
 from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
 
-OPERATIONS: tuple[openai.OpenAIOperation, ...] = ("chat/completions",)
+OPERATIONS: tuple[openai.OpenAIOperation, ...] = ("chat/completions", "completions", "embeddings")
 
 
 class Compiler:

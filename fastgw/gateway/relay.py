@@ -153,5 +153,7 @@ class StreamRelay:
 
 
 def call_id(ex: Exchange) -> bytes:
-    """The header line that names the call on a successful answer."""
+    """The header line that names the call on a successful chat answer."""
+    if ex.operation != "chat/completions":
+        return b""
     return b"%b%b\r\n" % (ex.gateway.call_id_prefix, ex.request_id)

@@ -11,6 +11,7 @@ from json import JSONDecoder, dumps
 from typing import Any, Final, Protocol
 
 from fastgw._speedups.splice import ARRAY, FLOAT, INT, ScanError, top_level
+from fastgw.core.edits import BLANKS, Edit, appended, edited
 from fastgw.core.errors import invalid_request
 from fastgw.core.globs import Globs
 from fastgw.providers.fields import GATEWAY, NOT_FORWARDED, RESERVED, field_line
@@ -32,13 +33,11 @@ VARIABLES: Final = frozenset(
 
 _REFUSED: Final = RESERVED | GATEWAY
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
-_BLANKS: Final = b" \t\r\n"
 
 # Numbers as floats: none is written back, and integers of any length stay cheap to read.
 _DECODER = JSONDecoder(parse_int=float)
 
 Span = tuple[int, int, int]
-Edit = tuple[int, int, bytes]
 
 
 class ParamConstraints(Protocol):
@@ -129,10 +128,8 @@ class Overrides:
             edits += _flattened(body, messages)
         absent = [member for name, member in self._defaults if spans[name] is None]
         if absent:
-            end = body.rindex(b"}")
-            empty = not body[body.index(b"{") + 1 : end].strip(_BLANKS)
-            edits.append((end, end, (b"" if empty else b",") + b",".join(absent)))
-        return _edited(body, edits)
+            edits.append(appended(body, body.index(b"{"), body.rindex(b"}") + 1, b",".join(absent)))
+        return edited(body, edits)
 
     def _clamped(self, body: bytes, span: Span | None) -> list[Edit]:
         if span is None or span[0] not in (INT, FLOAT):
@@ -273,7 +270,7 @@ def _rename(body: bytes, old: bytes, new: str) -> bytes:
     edits = [(start, end, _json(new))]
     if target is not None:
         edits.append(_without(body, target))
-    return _edited(body, edits)
+    return edited(body, edits)
 
 
 def _key(body: bytes, value: Span) -> tuple[int, int]:
@@ -290,7 +287,7 @@ def _key(body: bytes, value: Span) -> tuple[int, int]:
 def _without(body: bytes, value: Span) -> Edit:
     """Removes a member, which is not the only one, together with one comma."""
     start, end = _key(body, value)[0], value[2]
-    after = len(body) - len(body[end:].lstrip(_BLANKS))
+    after = len(body) - len(body[end:].lstrip(BLANKS))
     if body[after : after + 1] == b",":
         return start, after + 1, b""
     return body.rindex(b",", 0, start), end, b""
@@ -318,21 +315,8 @@ def _flattened(body: bytes, messages: Span) -> list[Edit]:
 def _with_content(message: bytes, content: bytes) -> bytes:
     message, spans = _spans(message, (b"content",))
     span = spans[b"content"]
-    return message if span is None else _edited(message, [(span[1], span[2], content)])
+    return message if span is None else edited(message, [(span[1], span[2], content)])
 
 
 def _is_text(block: Any) -> bool:
     return isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str)
-
-
-def _edited(body: bytes, edits: list[Edit]) -> bytes:
-    """The body with the edits made, which do not overlap."""
-    if not edits:
-        return body
-    parts: list[bytes] = []
-    done = 0
-    for start, end, replacement in sorted(edits):
-        parts += (body[done:start], replacement)
-        done = end
-    parts.append(body[done:])
-    return b"".join(parts)

@@ -1,0 +1,96 @@
+"""`POST /v1/completions`: text completions, streamed or not.
+
+The upstream's answer goes back as it is, `model` included; only the request's `model` is replaced.
+"""
+
+from collections.abc import Coroutine
+from json import loads
+from typing import Any
+
+from fastgw._speedups.splice import ABSENT, NULL, OBJECT, STRING, TRUE, ScanError, top_level
+from fastgw._speedups.sse import ChatStream
+from fastgw.core.edits import Edit, appended, edited
+from fastgw.core.errors import decode_error, invalid_request
+from fastgw.gateway import pipeline
+from fastgw.gateway.call import Usage, tokens_of
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.receive import not_json
+from fastgw.gateway.snapshot import Target
+
+FIELDS = (b"model", b"stream", b"stream_options")
+INCLUDE_USAGE = b'{"include_usage":true}'
+
+
+def text_completions(ex: Exchange) -> Coroutine[None, Any, None]:
+    """Serve one text completion."""
+    return pipeline.run(ex, decode)
+
+
+class CompletionCall:
+    """One decoded request. `include_usage`: the caller asked for the usage frame itself."""
+
+    __slots__ = ("_body", "_include_usage", "_model", "_options", "model", "stream")
+
+    operation = "completions"
+
+    def __init__(self, body: bytes, model: str, span: tuple[int, int], stream: bool, options: tuple[int, int, int]):
+        self._body = body
+        self._model = span
+        self._options = options
+        self.model = model
+        self.stream = stream
+        self._include_usage = False
+        if options[0] == OBJECT:
+            (value,) = top_level(body[options[1] : options[2]], (b"include_usage",))
+            self._include_usage = value is not None and value[0] == TRUE
+
+    def upstream_body(self, target: Target) -> bytes:
+        """The caller's bytes with the target's model name; a stream asks for usage unless the caller said otherwise."""
+        body = self._body
+        edits: list[Edit] = [(*self._model, target.model_json)]
+        kind, start, end = self._options
+        if self.stream and kind == NULL:
+            edits.append((start, end, INCLUDE_USAGE))
+        elif self.stream and kind == ABSENT:
+            edits.append(appended(body, body.index(b"{"), body.rindex(b"}") + 1, b'"stream_options":' + INCLUDE_USAGE))
+        return edited(body, edits)
+
+    def answer(self, body: bytes) -> tuple[bytes, Usage]:
+        """The upstream's answer unchanged. Raises a decode error when it is no JSON object."""
+        try:
+            (usage,) = top_level(body, (b"usage",))
+        except ScanError as error:
+            raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+        return body, tokens_of(body, usage)
+
+    def relay(self, target: Target, *, chunked: bool) -> ChatStream:
+        """Chunks stay as the upstream sent them; usage frames go to a caller that asked for them."""
+        return ChatStream(
+            b"",
+            forward_usage=self._include_usage,
+            strip_null_usage=self._options[0] in (ABSENT, NULL),
+            chunked=chunked,
+        )
+
+
+def decode(ex: Exchange, body: bytes) -> CompletionCall:
+    """Validate the body as far as it is ours. Raises 400 naming the parameter."""
+    try:
+        model, stream, options = top_level(body, FIELDS)
+    except ScanError as error:
+        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+    if model is None or model[0] != STRING:
+        raise invalid_request("missing `model` field", param="model", code="missing_parameter")
+    return CompletionCall(
+        body,
+        text_of(body, model),
+        (model[1], model[2]),
+        stream is not None and stream[0] == TRUE,
+        options or (ABSENT, 0, 0),
+    )
+
+
+def text_of(body: bytes, span: tuple[int, int, int]) -> str:
+    """A scanned JSON string as text; half a surrogate pair becomes U+FFFD."""
+    text: str = loads(body[span[1] : span[2]])
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,114 @@
+"""`POST /v1/embeddings`.
+
+The request's `model` is replaced, everything else goes along: unknown fields, token arrays, `encoding_format` as the
+caller wrote it or not at all. The answer comes back byte for byte, with missing usage counters added as 0.
+"""
+
+import json
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+from fastgw._speedups.splice import ARRAY, INT, NULL, OBJECT, STRING, ScanError, top_level
+from fastgw._speedups.sse import ChatStream
+from fastgw.core.edits import Edit, appended, edited
+from fastgw.core.errors import GatewayError, decode_error
+from fastgw.endpoints.completions import text_of
+from fastgw.gateway import pipeline
+from fastgw.gateway.call import Usage, tokens_of
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.receive import not_json
+from fastgw.gateway.snapshot import Target
+
+FIELDS = (b"model", b"input", b"encoding_format", b"dimensions")
+REQUIRED = ((b"object", STRING), (b"model", STRING), (b"data", ARRAY))
+COUNTERS = (b"prompt_tokens", b"total_tokens")
+
+
+def embeddings(ex: Exchange) -> Coroutine[None, Any, None]:
+    """Serve one embeddings request."""
+    return pipeline.run(ex, decode)
+
+
+class EmbeddingCall:
+    """One decoded request."""
+
+    __slots__ = ("_body", "_model", "model")
+
+    operation = "embeddings"
+    stream = False
+
+    def __init__(self, body: bytes, model: str, span: tuple[int, int]) -> None:
+        self._body = body
+        self._model = span
+        self.model = model
+
+    def upstream_body(self, target: Target) -> bytes:
+        """The caller's bytes with the target's model name."""
+        return edited(self._body, [(*self._model, target.model_json)])
+
+    def answer(self, body: bytes) -> tuple[bytes, Usage]:
+        """The upstream's answer with usage counters present. Raises a decode error when it is not understood."""
+        try:
+            *required, usage = top_level(body, (*(name for name, _ in REQUIRED), b"usage"))
+            for (name, kind), found in zip(REQUIRED, required, strict=True):
+                if found is None or found[0] != kind:
+                    raise decode_error(f"missing or mistyped field {name.decode()}")
+            body = with_usage(body, usage)
+            usage = top_level(body, (b"usage",))[0]
+        except ScanError as error:
+            raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+        return body, tokens_of(body, usage)
+
+    def relay(self, target: Target, *, chunked: bool) -> ChatStream:
+        """Embeddings have no streams: `stream` is an unknown field here and goes along unheeded."""
+        raise NotImplementedError
+
+
+def with_usage(body: bytes, usage: tuple[int, int, int] | None) -> bytes:
+    """The answer with both usage counters, those that the upstream left out as 0."""
+    missing = b'"prompt_tokens":0,"total_tokens":0'
+    if usage is None:
+        return edited(body, [appended(body, body.index(b"{"), body.rindex(b"}") + 1, b'"usage":{%b}' % missing)])
+    kind, start, end = usage
+    if kind != OBJECT:
+        return edited(body, [(start, end, b"{%b}" % missing)])
+    found = top_level(body[start:end], COUNTERS)
+    edits: list[Edit] = [
+        (start + span[1], start + span[2], b"0") for span in found if span is not None and span[0] == NULL
+    ]
+    absent = [b'"%b":0' % name for name, span in zip(COUNTERS, found, strict=True) if span is None]
+    if absent:
+        edits.append(appended(body, start, end, b",".join(absent)))
+    return edited(body, edits)
+
+
+def decode(ex: Exchange, body: bytes) -> EmbeddingCall:
+    """Validate the body. Raises 400 naming the parameter."""
+    try:
+        model, given, encoding, dimensions = top_level(body, FIELDS)
+    except ScanError as error:
+        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+    if model is None or model[0] != STRING:
+        refuse("model", model is None)
+    if given is None or given[0] not in (STRING, ARRAY):
+        refuse("input", given is None)
+    if given[0] == ARRAY and not inputs(json.loads(body[given[1] : given[2]])):
+        refuse("input", False)
+    if encoding is not None and encoding[0] not in (STRING, NULL):
+        refuse("encoding_format", False)
+    if dimensions is not None and dimensions[0] not in (INT, NULL):
+        refuse("dimensions", False)
+    return EmbeddingCall(body, text_of(body, model), (model[1], model[2]))
+
+
+def inputs(values: list[Any]) -> bool:
+    """An array of strings, of token numbers, or of arrays of token numbers."""
+    if all(type(value) is str for value in values) or all(type(value) is int for value in values):
+        return True
+    return all(type(value) is list and all(type(token) is int for token in value) for value in values)
+
+
+def refuse(param: str, missing: bool) -> NoReturn:
+    """400 for one field."""
+    error: GatewayError = not_json(param, "missing_parameter" if missing else "invalid_parameter")
+    raise error

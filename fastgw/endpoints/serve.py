@@ -35,9 +35,10 @@ async def serve(ex: Exchange) -> None:
     try:
         if ex.gateway.rewriter is not None:
             rewrite(ex, ex.gateway.rewriter)
+        handler = route(ex)
         if ex.gateway.body_limit:
             await check_declared_length(ex)
-        await route(ex)(ex)
+        await handler(ex)
     except ClientGone:
         ex.status = 200 if ex.status == 200 and not ex.relay else 499
     except GatewayError as error:

@@ -48,6 +48,11 @@ class Accounts:
         )
         self._registry.counter("proxy_client_cancelled_requests_total", labels).inc()
 
+    def body_refused(self, endpoint: str, outcome: str) -> None:
+        """A body declared more than the limit; `outcome` tells how reading the rest of it ended."""
+        labels = (endpoint, "openai", outcome)
+        self._registry.counter("proxy_request_body_limit_rejections_total", labels).inc()
+
     def client_type(self, ex: "Exchange") -> str:
         """The software that asked, by its User-Agent. Agents are remembered up to a bound."""
         agent = ex.request.first(b"user-agent")
@@ -135,9 +140,7 @@ def settle(ex: "Exchange") -> None:
     gateway = ex.gateway
     if ex.gone and not ex.head_sent:
         gateway.accounts.cancelled(ex)
-    if ex.status == 413:
-        pass
-    elif ex.caller is None or not ex.operation:
+    if not ex.counted and ex.status != 413:
         return
     seconds = ex.loop.time() - ex.started
     gateway.accounts.tally(ex).count(ex.prompt_tokens, ex.completion_tokens, seconds)

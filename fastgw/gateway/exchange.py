@@ -55,6 +55,7 @@ class Exchange(Fiber):
         "body_limit",
         "caller",
         "completion_tokens",
+        "counted",
         "downstream",
         "endpoint",
         "error",
@@ -92,6 +93,7 @@ class Exchange(Fiber):
         self.awaits_body = False
         self.body_limit = 0
         self.caller: Caller | None = None
+        self.counted = False
         self.alias = ""
         self.stream = False
         self.target: Target | None = None
@@ -120,17 +122,15 @@ class Exchange(Fiber):
 
     # -- reading
 
-    async def body(self) -> bytes:
-        """The whole request body. Raises ClientGone, or what `body_failed` was told."""
-        request = self.request
-        if not request.complete:
-            self.awaits_body = True
-            try:
-                self.downstream.expect_body()
-                await park()
-            finally:
-                self.awaits_body = False
-        return request.body()
+    async def body(self) -> None:
+        """Wait until the request body is complete or above its limit. Raises ClientGone, or what `body_failed` was
+        told."""
+        self.awaits_body = True
+        try:
+            self.downstream.expect_body()
+            await park()
+        finally:
+            self.awaits_body = False
 
     def body_arrived(self) -> None:
         """The connection has the last byte of the body."""
@@ -139,7 +139,10 @@ class Exchange(Fiber):
     def body_progress(self, received: int) -> None:
         """The connection has `received` bytes of a body that is still coming."""
         if self.body_limit < 0:
+            # Being drained: nothing is kept, and no more than the bound is read.
             self.request.forget_body()
+            if received >= -self.body_limit:
+                self.resume()
         elif self.body_limit and received > self.body_limit:
             self.request.forget_body()
             self.resume()

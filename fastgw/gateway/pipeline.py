@@ -29,6 +29,7 @@ Decode = Callable[[Exchange, bytes], Call]
 async def run(ex: Exchange, decode: Decode) -> None:
     """Serve one call of an operation that goes to a model."""
     authenticate(ex)
+    ex.counted = True
     body = await receive(ex)
     call = decode(ex, body)
     ex.stream = call.stream

@@ -50,6 +50,7 @@ class Log:
         self._lines: list[bytes] = []
         self._scheduled = False
         self.dropped = 0
+        self._next: dict[str, float] = {}
 
     def error(self, target: str, message: str, **fields: Any) -> None:
         """Something is broken."""
@@ -86,6 +87,14 @@ class Log:
     def request(self, request_id: str, message: str, fields: dict[str, Any]) -> None:
         """An info line about one request."""
         self._write(3, "fastgw::proxy", message, fields, span=request_id)
+
+    def permit(self, what: str, seconds: float) -> bool:
+        """True at most once in `seconds` for each `what`: for lines that a flood would repeat."""
+        now = time.monotonic()
+        if now < self._next.get(what, 0.0):
+            return False
+        self._next[what] = now + seconds
+        return True
 
     def flush(self) -> None:
         """Write what is pending."""

@@ -74,6 +74,14 @@ class Gateway:
         """Everything that the gateway has written to stderr."""
         return self._log.read_text()
 
+    def wait_log(self, text: str, seconds: float = 5.0) -> str:
+        """The log, once it contains `text`. Raises AssertionError when it does not in time."""
+        end = time.monotonic() + seconds
+        while text not in (log := self.log):
+            assert time.monotonic() < end, log
+            time.sleep(0.01)
+        return log
+
     def write_resources(self, document: dict[str, Any] | str) -> None:
         """Replace the resources file (it is read at boot and on reload)."""
         text = document if isinstance(document, str) else json.dumps(document)

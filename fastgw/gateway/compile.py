@@ -15,7 +15,7 @@ from fastgw.providers.overrides import Overrides
 from fastgw.providers.registry import wire_family
 from fastgw.resources.models import ApiKey, Model, ProviderKey, Resources, Row
 from fastgw.telemetry.log import Log
-from fastgw.upstream.pool import Origin, Pools
+from fastgw.upstream.pool import Origin, Pool, Pools
 from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
 
 OPERATIONS: tuple[openai.OpenAIOperation, ...] = ("chat/completions", "completions", "embeddings")
@@ -83,12 +83,17 @@ class Compiler:
         openai.check_secret(key.api_key)
         url = openai.endpoint_url(key.api_base, key.provider, operation)
         namespace = self._config.namespace
-        context = self._context(key) if url.scheme == "https" else None
-        pool = self._pools.get(Origin(url.scheme, url.host, url.port, context))
+
+        def reach(place: openai.UpstreamURL) -> Pool:
+            context = self._context(key) if place.scheme == "https" else None
+            return self._pools.get(Origin(place.scheme, place.host, place.port, context))
+
         return Operation(
-            pool,
+            url,
+            reach(url),
             openai.request_head(url, key.api_key, namespace, stream=False, extra={}),
             openai.request_head(url, key.api_key, namespace, stream=True, extra={}),
+            reach,
         )
 
     def _context(self, key: ProviderKey) -> ssl.SSLContext:

@@ -2,11 +2,13 @@
 
 import random
 import zlib
+from dataclasses import replace
 
 from fastgw.core.errors import UpstreamFailure, decode_error
 from fastgw.core.fiber import park
 from fastgw.gateway.call import Call
 from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, moved
 from fastgw.gateway.relay import relay_once, relay_stream
 from fastgw.gateway.snapshot import Operation, Target
 from fastgw.policy.retry import backoff, may_retry
@@ -44,18 +46,12 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
 async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation) -> None:
     """One request to the upstream and the relay of its answer. Raises UpstreamFailure or ClientGone."""
     ex.attempts += 1
-    body = call.upstream_body(target)
     seconds = target.stream_timeout if ex.stream else target.timeout
     deadline = ex.gateway.deadline(seconds) if seconds is not None else None
     if deadline is not None:
         deadline.add(ex)
-    connection = operation.pool.take()
     try:
-        if connection is None:
-            connection = await ex.wait(operation.pool.dial())
-        ex.upstream = connection
-        send(ex, connection, target, operation, body)
-        await park()
+        connection = await ask(ex, target, operation, call.upstream_body(target))
         answer = connection.answer
         if not 200 <= answer.status < 300:
             raise answer_failure(answer.status, payload(connection), answer.retry_after)
@@ -68,22 +64,47 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         else:
             relay_once(ex, call, payload(connection))
     except BaseException:
-        if connection is not None and not connection.answer.complete:
-            connection.close()
+        if ex.upstream is not None and not ex.upstream.answer.complete:
+            ex.upstream.close()
         raise
     finally:
-        ex.upstream = None
         if deadline is not None:
             deadline.discard(ex)
-        if connection is not None:
-            connection.finish()
+        if ex.upstream is not None:
+            ex.upstream.finish()
+            ex.upstream = None
+
+
+async def ask(ex: Exchange, target: Target, operation: Operation, body: bytes) -> UpstreamConnection:
+    """Send the request and wait for the answer, or for the head of a stream; redirects are followed. The connection
+    is also left in `ex.upstream`."""
+    redirects = 0
+    while True:
+        connection = operation.pool.take()
+        if connection is None:
+            connection = await ex.wait(operation.pool.dial())
+        ex.upstream = connection
+        send(ex, connection, target, operation, body)
+        await park()
+        answer = connection.answer
+        if not 300 <= answer.status < 400 or redirects == MAX_REDIRECTS:
+            return connection
+        place = moved(operation, answer.status, answer.location)
+        if place is None:
+            return connection
+        redirects += 1
+        ex.upstream = None
+        connection.finish()
+        operation = replace(place, pool=place.reach(place.url))
+        if answer.status in CHANGED_TO_GET:
+            body = b""
 
 
 def send(ex: Exchange, connection: UpstreamConnection, target: Target, operation: Operation, body: bytes) -> None:
     """Hand the request to the connection: constant head, request id, length, body."""
     head = operation.stream_head if ex.stream else operation.head
     extra = b""
-    if target.overrides is not None:
+    if target.overrides is not None and body:
         body = target.overrides.apply_body(body)
         extra = target.overrides.headers(variables(ex, target), ex.request.fields)
     if len(body) <= JOIN_LIMIT:

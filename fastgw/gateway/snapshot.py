@@ -12,6 +12,7 @@ import orjson
 
 from fastgw.core.errors import GatewayError
 from fastgw.policy.access import ModelPatterns, Networks, best_wildcard, substitute
+from fastgw.providers.openai import UpstreamURL
 from fastgw.providers.overrides import Overrides
 from fastgw.upstream.pool import Pool
 
@@ -35,11 +36,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """How one operation reaches one target: constant request heads that end where the request id goes."""
+    """How one operation reaches one target: constant request heads that end where the request id goes.
 
+    `reach` finds the pool for another URL with the trust of the same provider key (for redirects)."""
+
+    url: UpstreamURL
     pool: Pool
     head: bytes
     stream_head: bytes
+    reach: Callable[[UpstreamURL], Pool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

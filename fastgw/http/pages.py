@@ -29,9 +29,7 @@ class PageExchange(Fiber):
 
     __slots__ = ("_downstream", "_gone", "_pages", "awaits_body", "request")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, downstream: Downstream, request: Request, pages: Pages
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, downstream: Downstream, request: Request, pages: Pages) -> None:
         super().__init__(loop)
         self._downstream = downstream
         self._pages = pages

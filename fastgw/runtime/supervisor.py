@@ -102,7 +102,12 @@ class Supervisor:
             prometheus = self._config.observability.metrics.prometheus
             if prometheus.enabled:
                 self._status = StatusListener(
-                    self._loop, bind(prometheus.addr, "metrics"), prometheus.path, self._exposition, self._state, self._board
+                    self._loop,
+                    bind(prometheus.addr, "metrics"),
+                    prometheus.path,
+                    self._exposition,
+                    self._state,
+                    self._board,
                 )
         except OSError as error:
             raise BootError(error.strerror or str(error)) from None
@@ -126,9 +131,7 @@ class Supervisor:
             resources = load_resources(Path(self._config.resources_file), self._environ)
         except ResourcesError as error:
             raise BootError(str(error)) from None
-        self._state.counts = {
-            kind: len(getattr(resources, kind)) for kind in ("provider_keys", "models", "api_keys")
-        }
+        self._state.counts = {kind: len(getattr(resources, kind)) for kind in ("provider_keys", "models", "api_keys")}
         return encode_resources(resources), resources.source_hash
 
     def _hangup(self) -> None:
@@ -149,7 +152,9 @@ class Supervisor:
                 self._log.info("fastgw::config", "resources file reloaded", generation=self._state.generation)
             else:
                 self._state.failed(error)
-                self._log.warn("fastgw::config", f"resources file reload failed — keeping the previous snapshot: {error}")
+                self._log.warn(
+                    "fastgw::config", f"resources file reload failed — keeping the previous snapshot: {error}"
+                )
 
     async def _apply(self, resources: bytes, source_hash: str) -> str | None:
         """Make every worker serve these resources. Returns what went wrong, if anything."""
@@ -278,6 +283,4 @@ def log_level(config: Config, environ: Mapping[str, str]) -> int:
     try:
         return parse_level(config.observability.log_level)
     except ValueError as error:
-        raise BootError(
-            f"config load failed: failed to load configuration: observability.log_level: {error}"
-        ) from None
+        raise BootError(f"config load failed: failed to load configuration: observability.log_level: {error}") from None

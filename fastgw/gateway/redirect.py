@@ -1,0 +1,55 @@
+"""Redirects of an upstream: the same operation at another place.
+
+At most `MAX_REDIRECTS` are followed. 307 and 308 repeat the request (RFC 9110 §15.4.8, §15.4.9), 301, 302 and 303
+turn it into a GET, as HTTP clients do (§15.4.4). The credential stays behind when host or port change.
+"""
+
+from dataclasses import replace
+
+from yarl import URL
+
+from fastgw.gateway.snapshot import Operation
+from fastgw.providers.openai import UpstreamURL
+
+MAX_REDIRECTS = 10
+REPEATED = (307, 308)
+CHANGED_TO_GET = (301, 302, 303)
+
+
+def moved(operation: Operation, status: int, location: bytes | None) -> Operation | None:
+    """The operation at the place that a redirect names; None when the answer is no redirect that can be followed."""
+    if location is None or (status not in REPEATED and status not in CHANGED_TO_GET):
+        return None
+    here = operation.url
+    try:
+        there = URL(f"{here.scheme}://{here.authority}{here.path}").join(URL(location.decode("ascii")))
+    except (ValueError, UnicodeDecodeError):
+        return None
+    if there.scheme not in ("http", "https") or not there.raw_host or not there.port:
+        return None
+    default = there.port == (80 if there.scheme == "http" else 443)
+    name = f"[{there.raw_host}]" if ":" in there.raw_host else there.raw_host
+    url = UpstreamURL(
+        scheme="http" if there.scheme == "http" else "https",
+        host=there.raw_host,
+        port=there.port,
+        authority=name if default else f"{name}:{there.port}",
+        path=there.raw_path_qs or "/",
+    )
+    foreign = (url.host, url.port) != (here.host, here.port)
+    method = b"POST" if status in REPEATED else b"GET"
+    return replace(
+        operation,
+        url=url,
+        head=readdressed(operation.head, method, url, foreign),
+        stream_head=readdressed(operation.stream_head, method, url, foreign),
+    )
+
+
+def readdressed(head: bytes, method: bytes, url: UpstreamURL, foreign: bool) -> bytes:
+    """A request head for another place, without its credential when that is another origin."""
+    lines = head.split(b"\r\n")[1:]
+    dropped = (b"host:", b"authorization:") if foreign else (b"host:",)
+    kept = [line for line in lines if not line.lower().startswith(dropped)]
+    start = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, url.path.encode("ascii"), url.authority.encode("ascii"))
+    return start + b"\r\n".join(kept)

@@ -21,7 +21,7 @@ run: install ## start the gateway (and a mock provider) on 127.0.0.1:3000; ARGS=
 test: dev $(NODE) ## run every test; ARGS="tests/unit -k sse" selects
 	$(BIN)/pytest $(ARGS)
 
-lint: dev ## ruff, mypy --strict, stubtest, cython-lint, import layers
+lint: dev ## ruff, mypy --strict, stubtest, cython-lint, import layers, configuration reference
 	scripts/lint.sh
 
 format: dev ## let ruff rewrite what it can

@@ -26,6 +26,7 @@ if [ ${#modules[@]} -gt 0 ]; then
     check "cython-lint" "$bin/cython-lint" fastgw/_speedups
 fi
 check "layers" "$bin/python" scripts/layers.py
+check "configuration reference" "$bin/python" scripts/reference.py --check
 
 if [ ${#failed[@]} -gt 0 ]; then
     printf 'lint failed: %s\n' "${failed[@]}" >&2

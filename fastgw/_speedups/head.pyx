@@ -17,17 +17,17 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memchr, memcpy
 
 # What is wrong with a head although llhttp accepted it; several may be set.
-FLAW_HOST = 1            # RFC 9112 §3.2: not exactly one Host field on HTTP/1.1
+FLAW_HOST = 1            # RFC 9112 §3.2: not exactly one Host field on HTTP/1.1, or one that cannot be a host
 FLAW_CODING = 2          # RFC 9112 §6.1: a transfer coding other than exactly "chunked"
 FLAW_CODING_10 = 4       # RFC 9112 §6.1: Transfer-Encoding on HTTP/1.0
-FLAW_TARGET = 8          # RFC 9112 §3.2: fragment in the target, or neither origin-form, absolute-form nor "*"
-FLAW_VERSION = 16        # a version other than 1.0 and 1.1
+FLAW_TARGET = 8          # RFC 9112 §3.2: none of the four forms, a fragment, user information, "*" without OPTIONS
+FLAW_VERSION = 16        # a version above 1.1
 FLAW_FIELDS = 32         # more fields than MAX_FIELDS
-FLAW_SIZE = 128          # a head larger than MAX_HEAD bytes
 FLAW_EXPECT = 64         # RFC 9110 §10.1.1: an expectation other than 100-continue
+FLAW_UNSIZED = 128       # RFC 9112 §6.3 (4): "chunked" is not the final transfer coding
+FLAW_NO_VERSION = 256    # HTTP/0.9, spoken or implied: such a client cannot read an answer with a head
 
 MAX_FIELDS = 128
-MAX_HEAD = 65536
 
 cdef enum:
     _HOST = 1
@@ -37,14 +37,15 @@ cdef enum:
     _VERSION = 16
     _FIELDS = 32
     _EXPECT = 64
-    _SIZE = 128
-    _MAX_HEAD = 65536
+    _UNSIZED = 128
+    _NO_VERSION = 256
     _MAX_FIELDS = 128
 
 cdef bytes EMPTY = b""
-cdef bytes V11 = b"1.1"
+cdef long long _HUGE = 461168601842738790    # a tenth of 2**62
 cdef str S11 = "1.1"
 cdef str S10 = "1.0"
+cdef str S09 = "0.9"
 
 
 cdef inline bint same(const char *text, Py_ssize_t length, const char *lower, Py_ssize_t wanted) noexcept nogil:
@@ -72,11 +73,11 @@ cdef bytes lowered(bytes name):
             break
     else:
         return name
-    result = PyBytes_FromStringAndSize(source, n)
+    # Made empty and then filled: given a source, CPython hands out its shared object for a text of one byte.
+    result = PyBytes_FromStringAndSize(NULL, n)
     target = PyBytes_AS_STRING(result)
     for i in range(n):
-        if target[i] >= 65 and target[i] <= 90:
-            target[i] += 32
+        target[i] = source[i] + 32 if source[i] >= 65 and source[i] <= 90 else source[i]
     return result
 
 
@@ -94,17 +95,42 @@ cdef bytes stripped(bytes value):
 
 
 cdef long long number(bytes value) noexcept:
-    """A Content-Length that llhttp has already validated; -1 when it does not fit."""
+    """A Content-Length that llhttp has already validated; numbers above 2**62 are as good as 2**62."""
     cdef Py_ssize_t i, n = PyBytes_GET_SIZE(value)
     cdef const char *text = PyBytes_AS_STRING(value)
     cdef long long total = 0
-    if n == 0 or n > 18:
-        return -1
     for i in range(n):
         if text[i] < 48 or text[i] > 57:
             return -1
+        if total >= _HUGE:
+            return _HUGE * 10
         total = total * 10 + (text[i] - 48)
     return total
+
+
+cdef inline bint ends_chunked(bytes value) noexcept:
+    """True when the last member of a Transfer-Encoding list is "chunked"."""
+    cdef const char *text = PyBytes_AS_STRING(value)
+    cdef Py_ssize_t start, n = PyBytes_GET_SIZE(value)
+    start = n
+    while start > 0 and text[start - 1] != 44:
+        start -= 1
+    while start < n and (text[start] == 32 or text[start] == 9):
+        start += 1
+    return same(text + start, n - start, b"chunked", 7)
+
+
+cdef inline bint hostlike(bytes value) noexcept:
+    """RFC 9110 §7.2, RFC 3986 §3.2.2: no character that ends an authority, introduces user information, or is not
+    allowed in it at all. Which of the others make a name is for the resolver to say."""
+    cdef const unsigned char *text = <const unsigned char *> PyBytes_AS_STRING(value)
+    cdef Py_ssize_t i
+    cdef unsigned char c
+    for i in range(PyBytes_GET_SIZE(value)):
+        c = text[i]
+        if c <= 32 or c >= 127 or c in b"\"#/<>?@\\^`{|}":
+            return False
+    return True
 
 
 @cython.final
@@ -133,7 +159,6 @@ cdef class Request:
     cdef readonly long long received
     cdef list parts
     cdef int hosts
-    cdef Py_ssize_t size
 
     def __cinit__(self):
         self.fields = []
@@ -177,12 +202,13 @@ cdef class Request:
         cdef Py_ssize_t n = PyBytes_GET_SIZE(raw_name)
         cdef bytes value = stripped(raw_value)
         cdef bytes name
-        self.size += n + PyBytes_GET_SIZE(raw_value) + 4
         if len(self.fields) >= _MAX_FIELDS:
             self.flaws |= _FIELDS
             return
         if n == 4 and same(text, n, b"host", 4):
             self.hosts += 1
+            if not hostlike(value):
+                self.flaws |= _HOST
             name = b"host"
         elif n == 9 and same(text, n, b"x-api-key", 9):
             if self.api_key is None:
@@ -204,6 +230,7 @@ cdef class Request:
             if self.chunked or not same(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), b"chunked", 7):
                 self.flaws |= _CODING
             self.chunked = True
+            self.flaws = self.flaws & ~_UNSIZED if ends_chunked(value) else self.flaws | _UNSIZED
         elif n == 6 and same(text, n, b"expect", 6):
             name = b"expect"
             if same(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), b"100-continue", 12):
@@ -221,13 +248,16 @@ cdef class Request:
         self.method = method
         self.keep_alive = keep_alive
         self.http11 = version == S11
-        if self.size + n > _MAX_HEAD:
-            self.flaws |= _SIZE
         if not self.http11:
-            if version != S10:
+            if version == S09:
+                self.flaws |= _NO_VERSION
+            elif version != S10:
                 self.flaws |= _VERSION
             elif self.chunked:
                 self.flaws |= _CODING_10
+            # RFC 9112 §9.3: close outweighs keep-alive; for 1.0, llhttp looks only for the latter.
+            if keep_alive and self._says_close():
+                self.keep_alive = False
             # RFC 9110 §10.1.1: expectations of a 1.0 client are ignored.
             self.expects_continue = False
             self.flaws &= ~_EXPECT
@@ -248,12 +278,23 @@ cdef class Request:
         else:
             self._other_form(method)
 
+    cdef bint _says_close(self):
+        for value in self.all(b"connection"):
+            for token in value.split(b","):
+                if token.strip().lower() == b"close":
+                    return True
+        return False
+
     cdef void _other_form(self, bytes method):
         # RFC 9112 §3.2.2: an absolute-form target replaces Host; only its path matters here.
         cdef bytes rest, lower = self.target[:8].lower()
         self.query = EMPTY
         self.path = self.target
-        if self.target == b"*" or method == b"CONNECT":
+        if method == b"CONNECT":
+            return
+        if self.target == b"*":
+            if method != b"OPTIONS":
+                self.flaws |= _TARGET
             return
         if lower.startswith(b"http://"):
             rest = self.target[7:]
@@ -264,7 +305,8 @@ cdef class Request:
             return
         authority, _, _ = rest.partition(b"?")
         authority = authority.partition(b"/")[0]
-        if not authority:
+        # RFC 9110 §4.2.4: user information in a received target is an error.
+        if not authority or not hostlike(authority):
             self.flaws |= _TARGET
             return
         rest = rest[len(authority):]
@@ -282,8 +324,8 @@ cdef class RequestReader:
     cdef readonly Request current
     cdef readonly bint reading_body
     cdef readonly bint upgrade
+    cdef readonly Request head    # the one whose fields are still arriving
     cdef readonly long quiet      # chunk headers, extensions and trailers since the last body byte
-    cdef Request head
     cdef bint replay
 
     def __cinit__(self):
@@ -301,6 +343,12 @@ cdef class RequestReader:
     def take(self):
         """The oldest request whose head is complete, or None."""
         return self.queue.pop(0) if self.queue else None
+
+    def bulk(self):
+        """How many bytes are certainly body: what a declared length leaves of it. 0 outside such a body."""
+        if not self.reading_body or self.current.chunked:
+            return 0
+        return self.current.content_length - self.current.received
 
     def count_quiet(self, long n):
         """Account for n bytes about to be fed while a chunked body is being read; returns the running total."""

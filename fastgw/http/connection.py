@@ -2,13 +2,16 @@
 
 llhttp parses; the C reader collects; this protocol decides. Rules of the file:
 
-1. One exchange at a time. Requests that arrive meanwhile (pipelining) wait in the reader; beyond `MAX_PIPELINE`
-   the connection is not read until one has been answered.
-2. Reading goes on while an exchange runs, because that is how the end of the client is noticed.
-3. Bytes of a head are counted before they are parsed: llhttp reports a field only when it is complete, and
-   assembling a huge one is quadratic.
-4. A refusal before the body was read lingers: the answer is sent, a little of the body is read and dropped, then
-   the connection is closed. Closing at once would reset it and the client would lose the answer.
+1. One exchange at a time. Requests that arrive meanwhile (pipelining) wait in the reader. Beyond `MAX_PIPELINE` of
+   them, or `READ_AHEAD` of a waiting body, the connection is not read until one has been answered; while a client
+   does not take its answers, no further request is started.
+2. Otherwise reading goes on while an exchange runs, because that is how the end of the client is noticed.
+3. Bytes are parsed in slices, and those of a head are counted before they are parsed: llhttp reports a field only
+   when it is complete, and assembling a huge one is quadratic.
+4. What cannot be parsed is answered in its turn: after the answers to the requests before it.
+5. An answer may come before its request's body. A short rest of the body is read and dropped, and the connection
+   goes on. Otherwise the connection lingers: more of the body is read and dropped, then it is closed. Closing at once
+   would reset it, and the client would lose the answer.
 """
 
 import asyncio
@@ -16,20 +19,30 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from fastgw._speedups.head import MAX_HEAD, Request, RequestReader
+from fastgw._speedups.head import Request, RequestReader
 from fastgw.http.refusals import Refusal, flaw_of, parser_refusal
 
 if TYPE_CHECKING:
     from fastgw.http.server import Server
 
+MAX_HEAD = 65536
+"""Bytes of a request head from its first to its last line, empty lines before it included."""
 MAX_PIPELINE = 16
-CHUNKED_SLICE = 8192
-"""A chunked body is parsed in slices of this size, so that what lies between its data can be counted."""
+SLICE = 8192
+"""Heads and chunked bodies are parsed in pieces of this size, so that what they consist of can be counted."""
 MAX_QUIET = 16384
-"""Bytes of chunk headers, chunk extensions or trailers in a row (RFC 9112 §7.1.1: limit extensions)."""
-LINGER_BYTES = 65536
+"""Bytes of chunk headers, chunk extensions or trailers in a row (RFC 9112 §7.1.1: limit extensions), checked after
+each slice."""
+READ_AHEAD = 65536
+"""Bytes of the body of a waiting request that are taken in."""
+SKIP_BYTES = 65536
+"""An unread body up to this size is dropped for the sake of the connection; above it the connection is closed."""
+LINGER_BYTES = 32 * 1024 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-HEAD_END = b"\r\n\r\n"
+HEAD_TOO_LARGE = Refusal(431, "request head is too large")
+FRAMING_TOO_LARGE = Refusal(400, "chunk framing is too large")
+BROKEN_BODY = Refusal(400, "failed to read request body")
+UPGRADE_FIELDS = (b"connection", b"upgrade", b"http2-settings")
 
 
 class Served(Protocol):
@@ -69,15 +82,15 @@ class Connection(asyncio.Protocol):
     """Server side of one HTTP/1.1 or HTTP/1.0 connection."""
 
     __slots__ = (
+        "_broken",
         "_closing",
-        "_eof",
         "_head_seen",
+        "_held",
         "_linger_left",
         "_parser",
         "_pumping",
         "_read_paused",
         "_reader",
-        "_tail",
         "exchange",
         "peer",
         "server",
@@ -94,11 +107,11 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader()
         self._parser: HttpRequestParser | None = None
         self._head_seen = 0
-        self._tail = b""
+        self._held = b""
+        self._broken: Refusal | None = None
         self._pumping = False
         self._read_paused = False
         self._closing = False
-        self._eof = False
         self._linger_left = -1
 
     # -- the transport's side
@@ -114,30 +127,26 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._linger_left >= 0:
             self._linger(len(data))
+        elif self._closing or self._broken is not None:
             return
-        if self._closing:
-            return
-        reader = self._reader
-        current = reader.current
-        if reader.reading_body:
-            if current is not None and current.chunked:
-                self._feed_chunked(data)
-                return
-        elif not self._head_fits(data):
-            self._refuse(Refusal(431, "request head is too large"))
-            return
-        self._feed(data)
+        elif self._held:
+            self._held += data
+        elif len(data) <= SLICE and self._head_seen + len(data) <= MAX_HEAD:
+            self._feed(data)
+        else:
+            self._feed_slices(data)
 
     def eof_received(self) -> bool:
         # A client that half-closes after its request is treated as gone, as nginx does: it cannot be told
         # from one that left, and an upstream call that nobody waits for costs money.
-        self._eof = True
+        self._closing = True
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self._closing = True
         self._parser = None
+        self._held = b""
         self.server.closed(self)
         exchange = self.exchange
         if exchange is not None:
@@ -155,6 +164,8 @@ class Connection(asyncio.Protocol):
         self.server.stalled.discard(self)
         if self.exchange is not None:
             self.exchange.client_ready()
+        else:
+            self._pump()
 
     # -- the exchange's side
 
@@ -170,7 +181,7 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         if transport is None:
             return
-        keep = request.keep_alive and request.complete and not drop and not self._closing
+        keep = not drop and request.keep_alive and self._survives(request)
         head = self.server.head(status, fields, len(body), request.http11, keep)
         if request.method == b"HEAD":
             transport.write(head)
@@ -186,7 +197,7 @@ class Connection(asyncio.Protocol):
         """Send the head of an answer whose length is not known: chunked, or ended by closing for HTTP/1.0."""
         if self.transport is None:
             return
-        keep = request.keep_alive and request.complete and request.http11 and not self._closing
+        keep = request.http11 and request.keep_alive and self._survives(request)
         if not keep:
             self._closing = True
         self.transport.write(self.server.head(status, fields, -1, request.http11, keep))
@@ -205,215 +216,260 @@ class Connection(asyncio.Protocol):
     def done(self) -> None:
         """The exchange is over; its answer has been handed to the transport."""
         self.exchange = None
-        transport = self.transport
-        if transport is None:
+        if self.transport is None:
             return
-        request = self._reader.current
-        if self._closing or self._eof:
-            if request is not None and not request.complete:
-                self._start_lingering()
-            else:
-                self._closing = True
-                transport.close()
-            return
-        self._resume_reading()
-        self._pump()
-        if self.exchange is None and not self._closing:
-            self.server.rests(self)
+        if not self._closing:
+            self._pump()
+        elif self._reader.reading_body:
+            self._start_lingering()
+        else:
+            self._close()
 
     def close_if_idle(self) -> None:
         """Close between requests; a running exchange makes the connection close after its answer."""
         if self.exchange is None and not self._reader.queue:
-            self._closing = True
-            if self.transport is not None:
-                self.transport.close()
+            self._close()
 
     # -- timers (called by the server's deadlines)
 
     def head_overdue(self) -> None:
         """A head was begun and not completed in time."""
-        self._refuse(Refusal(408, "request head was not received in time"))
+        if self.exchange is None and not self._reader.queue:
+            self._refuse(Refusal(408, "request head was not received in time"))
 
     def body_overdue(self) -> None:
-        """No byte of an awaited body arrived in time."""
-        if self.exchange is not None:
-            self.exchange.body_failed(408, "request body was not received in time")
+        """No byte of a body arrived in time, be it awaited or only dropped."""
+        exchange = self.exchange
+        if exchange is None:
+            self._close()
+        elif exchange.awaits_body:
+            exchange.body_failed(408, "request body was not received in time")
 
     def idle_overdue(self) -> None:
         """No complete head arrived within the idle time: closed without a word."""
-        if self.exchange is None:
-            self.cut_quietly()
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self.server.rests(self)
+        else:
+            self._close()
 
-    def cut_quietly(self) -> None:
-        """Close without sending anything."""
-        self._closing = True
-        if self.transport is not None:
-            self.transport.close()
+    def linger_overdue(self) -> None:
+        """The client has had the time to read its answer."""
+        self._close()
 
-    # -- inside
+    # -- inside: bytes to requests
 
-    def _head_fits(self, data: bytes) -> bool:
-        """False when a head is still incomplete after MAX_HEAD bytes. O(1) unless the head is huge."""
-        room = MAX_HEAD - self._head_seen
-        if len(data) <= room:
-            return True
-        return (self._tail + data[: room + 3]).find(HEAD_END) >= 0
+    def _feed_slices(self, data: bytes) -> None:
+        """Parse in slices: none of them crosses MAX_HEAD, and what follows too many requests is held back."""
+        reader, view, at = self._reader, memoryview(data), 0
+        while at < len(data) and not self._closing and self._broken is None:
+            if self._read_paused:
+                self._held = bytes(view[at:])
+                return
+            size = reader.bulk()
+            if size < SLICE:
+                size = min(SLICE, max(MAX_HEAD - self._head_seen, 1))
+            self._feed(view[at : at + size])
+            at += size
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Parse a piece of input and let it have its consequences."""
         reader = self._reader
-        before = len(reader.queue)
+        before, in_body = reader.current, reader.reading_body
+        if in_body:
+            reader.count_quiet(len(data))
         try:
-            if self._parser is not None:
-                self._parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            if not self._ignore_upgrade(data[upgrade.args[0] :]):
-                return
+            self._parse(data)
         except HttpParserError as error:
-            self._parse_failed(error)
-            return
-        if self.exchange is not None:
-            self._progress()
-        if len(reader.queue) > before or (self.exchange is None and reader.queue):
-            self._head_arrived()
-        elif not reader.reading_body and self.exchange is None:
+            self._broken = BROKEN_BODY if reader.reading_body else parser_refusal(error)
+        current = reader.current
+        if reader.reading_body:
+            if reader.quiet > MAX_QUIET and current is not None and current.chunked and self._broken is None:
+                self._broken = FRAMING_TOO_LARGE
+        elif not in_body and current is before and self._broken is None:
             self._head_seen += len(data)
-            self._tail = (self._tail + data)[-3:]
-            self.server.head_deadline.add_once(self)
+            if self._head_seen >= MAX_HEAD:
+                self._broken = HEAD_TOO_LARGE
+        if self.exchange is not None:
+            self._progress(self.exchange)
+        elif in_body and before is not None and before not in reader.queue:
+            self._dropped(before)
+        if current is not before:
+            self._head_seen = 0
+            self.server.head_complete(self)
+            self._pump()
+            return
+        if self.exchange is None and not self._closing:
+            if self._broken is not None:
+                self._pump()
+            elif reader.head is not None:
+                self.server.head_deadline.add_once(self)
+        if self._must_pause():
+            self._pause_reading()
 
-    def _feed_chunked(self, data: bytes) -> None:
-        reader = self._reader
-        for start in range(0, len(data), CHUNKED_SLICE):
-            if self._closing:
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Feed llhttp; go on as if no request had asked for an upgrade (RFC 9110 §7.8). Raises HttpParserError."""
+        while self._parser is not None:
+            try:
+                self._parser.feed_data(data)
                 return
-            part = data[start : start + CHUNKED_SLICE]
-            reader.count_quiet(len(part))
-            self._feed(part)
-            if reader.reading_body and reader.quiet > MAX_QUIET:
-                self._refuse(Refusal(400, "chunk framing is too large"))
-                return
+            except HttpParserUpgrade as upgrade:
+                request = self._reader.current
+                if request is None or request.method == b"CONNECT" or request.flaws:
+                    return
+                data = data[upgrade.args[0] :]
+            lines = [b"%b: %b" % field for field in request.fields if field[0] not in UPGRADE_FIELDS]
+            lines.append(b"connection: keep-alive" if request.keep_alive else b"connection: close")
+            version = b"1.1" if request.http11 else b"1.0"
+            self._parser = HttpRequestParser(self._reader)
+            self._reader.rearm(self._parser)
+            self._parser.feed_data(
+                b"%b %b HTTP/%b\r\n%b\r\n\r\n" % (request.method, request.target, version, b"\r\n".join(lines))
+            )
 
-    def _head_arrived(self) -> None:
-        self._head_seen = 0
-        self._tail = b""
-        self.server.head_complete(self)
-        self._pump()
-        if len(self._reader.queue) > MAX_PIPELINE and not self._read_paused and self.transport is not None:
-            self._read_paused = True
-            self.transport.pause_reading()
-
-    def _progress(self) -> None:
-        exchange, reader = self.exchange, self._reader
-        if exchange is None or not exchange.awaits_body:
+    def _progress(self, exchange: Served) -> None:
+        """Tell the exchange what became of the body that it waits for."""
+        if not exchange.awaits_body:
             return
         request = exchange.request
         if request.complete:
             self.server.body_deadline.discard(self)
             exchange.body_arrived()
+        elif self._broken is not None:
+            self._closing = True
+            exchange.body_failed(self._broken.status, self._broken.detail)
         else:
             self.server.body_deadline.add(self)
             exchange.body_progress(request.received)
-        if reader.queue and self.exchange is None:
+
+    def _dropped(self, request: Request) -> None:
+        """More of the body of an answered request."""
+        request.forget_body()
+        if request.complete:
+            self.server.body_deadline.discard(self)
             self._pump()
+        elif request.received > SKIP_BYTES or self._broken is not None:
+            self._start_lingering()
+        else:
+            self.server.body_deadline.add(self)
+
+    # -- inside: requests to exchanges
 
     def _pump(self) -> None:
         """Start waiting requests until one of them has to wait itself."""
         if self._pumping:
             return
         self._pumping = True
-        reader = self._reader
         try:
-            while self.exchange is None and reader.queue and not self._closing:
-                request = reader.take()
+            while self.exchange is None and not self._closing and not self.write_paused:
+                request = self._reader.take()
                 if request is None:
                     break
-                if request.flaws:
-                    self._refuse(flaw_of(request.flaws))
-                    break
-                if request.method == b"CONNECT":
-                    self._refuse(Refusal(405, ""))
-                    break
-                exchange = self.server.exchange(self, request)
-                self.exchange = exchange
-                exchange.begin()
+                self._begin(request)
         finally:
             self._pumping = False
+        if self.exchange is None and not self._closing and not self.write_paused:
+            self._rest()
+        if self._must_pause():
+            self._pause_reading()
+        elif self._read_paused:
+            self._resume_reading()
 
-    def _ignore_upgrade(self, rest: bytes) -> bool:
-        """Go on as if the request had not asked for an upgrade. Returns False when it was refused."""
-        request = self._reader.current
-        if request is None or request.method == b"CONNECT" or request.flaws:
-            return True
-        hidden = (b"connection", b"upgrade", b"http2-settings")
-        lines = [b"%b: %b" % field for field in request.fields if field[0] not in hidden]
-        if not request.keep_alive:
-            lines.append(b"connection: close")
-        version = b"1.1" if request.http11 else b"1.0"
-        head = b"%b %b HTTP/%b\r\n%b\r\n\r\n" % (request.method, request.target, version, b"\r\n".join(lines))
-        self._parser = HttpRequestParser(self._reader)
-        self._reader.rearm(self._parser)
-        try:
-            self._parser.feed_data(head)
-            if rest:
-                self._parser.feed_data(rest)
-        except HttpParserError as error:
-            self._parse_failed(error)
-            return False
-        return True
+    def _begin(self, request: Request) -> None:
+        if request.flaws:
+            self._refuse(flaw_of(request.flaws), request)
+            return
+        if request.method == b"CONNECT":
+            self._refuse(Refusal(405, ""), request)
+            return
+        exchange = self.exchange = self.server.exchange(self, request)
+        exchange.begin()
+        if self._broken is not None and self.exchange is exchange and not request.complete:
+            self._progress(exchange)
 
-    def _parse_failed(self, error: HttpParserError) -> None:
-        exchange, reader = self.exchange, self._reader
-        if exchange is not None and not exchange.request.complete:
-            # The body under way is broken; its exchange says so in its own dialect.
-            self._closing = True
-            exchange.body_failed(400, "failed to read request body")
-        elif exchange is not None or reader.queue:
-            # Noise behind a good request (RFC 9112 §9.6): answer what is due, then close.
-            self._closing = True
-            if exchange is None:
-                self._closing = False
-                self._pump()
-                self._closing = True
+    def _rest(self) -> None:
+        """Everything that has arrived is answered."""
+        reader = self._reader
+        if self._broken is not None:
+            if reader.reading_body:
+                self._start_lingering()
+            else:
+                self._refuse(self._broken)
+        elif reader.reading_body:
+            self.server.body_deadline.add(self)
         else:
-            self._refuse(parser_refusal(error))
+            self.server.rests(self)
+            if reader.head is not None:
+                self.server.head_deadline.add_once(self)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _survives(self, request: Request) -> bool:
+        """Whether the connection can go on after the answer to `request`, of whose body more may be coming."""
+        if self._closing or self.server.draining():
+            return False
+        if request.complete:
+            return True
+        # RFC 9110 §10.1.1: without a 100 the client may send the body or not; nothing after it can be told apart.
+        if request.expects_continue and not request.received:
+            return False
+        return request.content_length <= SKIP_BYTES and request.received <= SKIP_BYTES
+
+    def _refuse(self, refusal: Refusal, request: Request | None = None) -> None:
         """Answer below the level of exchanges (the request never became one), then close."""
-        self._closing = True
-        if self.transport is None:
+        if self.transport is None or self._closing:
             return
-        if self.exchange is not None:
-            self.exchange.body_failed(refusal.status, refusal.detail)
-            return
-        self.transport.write(self.server.refusal(refusal))
+        method = self._parser.get_method() if request is None and self._parser is not None else b""
+        self.transport.write(self.server.refusal(refusal, request, method == b"HEAD"))
         self._start_lingering()
 
+    # -- inside: reading and closing
+
+    def _must_pause(self) -> bool:
+        reader = self._reader
+        queue = reader.queue
+        if not queue:
+            return False
+        return len(queue) > MAX_PIPELINE or (reader.reading_body and queue[-1].received > READ_AHEAD)
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused and self.transport is not None and not self._closing:
+            self._read_paused = True
+            self.transport.pause_reading()
+
     def _resume_reading(self) -> None:
-        if self._read_paused and len(self._reader.queue) <= MAX_PIPELINE and self.transport is not None:
-            self._read_paused = False
+        self._read_paused = False
+        held, self._held = self._held, b""
+        if held:
+            self.data_received(held)
+        if not self._read_paused and self.transport is not None:
             self.transport.resume_reading()
 
     def _start_lingering(self) -> None:
         # RFC 9112 §9.6: half-close, then read a while so that no reset overtakes the answer.
         transport = self.transport
-        if transport is None or self._linger_left >= 0:
-            return
         self._closing = True
+        if transport is None or self._linger_left >= 0 or transport.is_closing():
+            return
         self._linger_left = LINGER_BYTES
         if self._read_paused:
             self._read_paused = False
             transport.resume_reading()
-        if self._eof:
-            transport.close()
-            return
         if transport.can_write_eof():
             transport.write_eof()
         self.server.linger_deadline.add(self)
 
     def _linger(self, count: int) -> None:
         self._linger_left -= count
-        if self._linger_left < 0 and self.transport is not None:
+        if self._linger_left < 0:
             self._linger_left = 0
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close once everything written has left; a client that does not take it is cut after a while."""
+        self._closing = True
+        transport = self.transport
+        if transport is not None:
+            transport.close()
+            if transport.get_write_buffer_size():
+                self.server.stalled.add(self)
 
 
 def plain_address(address: str) -> str:

@@ -86,7 +86,9 @@ class Acceptor:
         self._waiting = None
         if not self._stopped:
             self._accept()
-            self._loop.add_reader(self._listener.fileno(), self._ready)
+            # Not while _accept has put the queue aside again: a readable listener would be reported without end.
+            if self._waiting is None:
+                self._loop.add_reader(self._listener.fileno(), self._ready)
 
     def _accept(self) -> bool:
         try:

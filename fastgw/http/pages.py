@@ -25,7 +25,7 @@ Pages = Mapping[bytes, Callable[[], Coroutine[Any, Any, Page]]]
 
 
 class PageExchange(Fiber):
-    """One request for a page. Bodies are not read: a request that sends one loses its connection afterwards."""
+    """One request for a page. Bodies are not read; the connection drops them."""
 
     __slots__ = ("_downstream", "_gone", "_pages", "awaits_body", "request")
 
@@ -58,6 +58,11 @@ class PageExchange(Fiber):
             fields += b"content-type: %b\r\n" % page.content_type.encode()
         self._downstream.answer(self.request, page.status, fields, page.body)
         self._downstream.done()
+
+    def crashed(self, error: Exception) -> None:
+        """A page could not be made: nothing has been sent, and nothing can be said."""
+        self._downstream.cut()
+        super().crashed(error)
 
     def client_gone(self) -> None:
         """The reader left."""

@@ -23,12 +23,13 @@ class Refusal:
 
 
 _FLAWS = (
+    (head.FLAW_NO_VERSION, Refusal(400, "malformed HTTP request")),
     (head.FLAW_VERSION, Refusal(505, "HTTP version is not supported")),
-    (head.FLAW_SIZE, Refusal(431, "request head is too large")),
     (head.FLAW_FIELDS, Refusal(431, "too many header fields")),
-    (head.FLAW_HOST, Refusal(400, "exactly one Host header is required")),
+    (head.FLAW_HOST, Refusal(400, "exactly one valid Host header is required")),
     (head.FLAW_TARGET, Refusal(400, "malformed request target")),
     (head.FLAW_CODING_10, Refusal(400, "Transfer-Encoding is not allowed in HTTP/1.0")),
+    (head.FLAW_UNSIZED, Refusal(400, "chunked is not the final transfer coding")),
     (head.FLAW_CODING, Refusal(501, "transfer coding is not supported")),
     (head.FLAW_EXPECT, Refusal(417, "expectation is not supported")),
 )
@@ -51,6 +52,6 @@ def parser_refusal(error: HttpParserError) -> Refusal:
     reason = str(error)
     if reason == "Duplicate Content-Length":
         return Refusal(400, CONFLICTING_LENGTH)
-    if reason == "Invalid HTTP version":
+    if reason in ("Invalid HTTP version", "Pause on PRI/Upgrade"):
         return Refusal(505, "HTTP version is not supported")
     return Refusal(400, "malformed HTTP request")

@@ -20,7 +20,8 @@ BODY_SECONDS = 60.0
 """Between two reads of an awaited body."""
 STALL_SECONDS = 300.0
 """How long a client may leave a full write buffer untouched."""
-LINGER_SECONDS = 1.0
+LINGER_SECONDS = 5.0
+"""How long a client that still sends may take to read a refusal."""
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
@@ -38,6 +39,7 @@ class Server:
     """Shared state of the connections of one listener in one process.
 
     `make` builds the exchange for a request; `draining` says whether every answer has to close its connection.
+    Refusals carry `request_id(request)`, or a minted id when there is no request to ask.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Server:
         server_token: bytes | None,
         mint: Callable[[], bytes],
         id_field: bytes,
+        request_id: Callable[[Request], bytes] | None = None,
         idle_timeout: float = 0.0,
         draining: Callable[[], bool] = lambda: False,
         changed: Callable[[int], None] = lambda count: None,
@@ -57,14 +60,15 @@ class Server:
         self.head_deadline = IdleDeadlines(loop, HEAD_SECONDS, Connection.head_overdue)
         self.body_deadline: Deadlines[Connection] = Deadlines(loop, BODY_SECONDS, Connection.body_overdue)
         self.stalled: Deadlines[Connection] = Deadlines(loop, STALL_SECONDS, Connection.cut)
-        self.linger_deadline: Deadlines[Connection] = Deadlines(loop, LINGER_SECONDS, Connection.cut_quietly)
+        self.linger_deadline: Deadlines[Connection] = Deadlines(loop, LINGER_SECONDS, Connection.linger_overdue)
         self._idle: Deadlines[Connection] | None = None
         if idle_timeout:
             self._idle = Deadlines(loop, idle_timeout, Connection.idle_overdue)
         self._token = b"server: %b\r\n" % server_token if server_token else b""
         self._mint = mint
         self._id_field = id_field
-        self._draining = draining
+        self._request_id = request_id
+        self.draining = draining
         self._changed = changed
         self._loop = loop
         self._starts: dict[int, bytes] = {}
@@ -108,7 +112,7 @@ class Server:
         start = self._starts.get(status)
         if start is None:
             start = self._start(status)
-        if keep and http11 and not self._draining():
+        if keep and http11:
             if length >= 0:
                 return b"%b%bcontent-length: %d\r\n\r\n" % (start, fields, length)
             return b"%b%btransfer-encoding: chunked\r\n\r\n" % (start, fields)
@@ -116,22 +120,23 @@ class Server:
             framing = b"content-length: %d\r\n" % length
         else:
             framing = b"transfer-encoding: chunked\r\n" if http11 else b""
-        if http11:
-            keeping = b"connection: close\r\n"
-        else:
-            # RFC 9112 §9.3: a 1.0 client that asked to keep the connection has to be told that it was heard.
-            keeping = b"connection: keep-alive\r\n" if keep else b""
+        # RFC 9112 §9.3: a 1.0 client that asked to keep the connection has to be told that it was heard.
+        keeping = b"connection: keep-alive\r\n" if keep else b"connection: close\r\n" if http11 else b""
         return b"%b%b%b%b\r\n" % (start, fields, framing, keeping)
 
-    def refusal(self, refusal: Refusal) -> bytes:
-        """A whole answer to bytes that never became an exchange."""
+    def refusal(self, refusal: Refusal, request: Request | None, bodiless: bool) -> bytes:
+        """A whole answer to what never became an exchange; `request` is None when it could not even be parsed."""
         body = render(refusal.error()) if refusal.detail else b""
         fields = b"content-type: application/json\r\n" if body else b""
         if refusal.status == 405:
             fields = b"allow: GET,HEAD,POST\r\n"
         if self._id_field:
-            fields += b"%b: %b\r\n" % (self._id_field, self._mint())
-        return self.head(refusal.status, fields, len(body), True, False) + body
+            identity = (
+                self._request_id(request) if self._request_id is not None and request is not None else self._mint()
+            )
+            fields += b"%b: %b\r\n" % (self._id_field, identity)
+        head = self.head(refusal.status, fields, len(body), True, False)
+        return head if bodiless or (request is not None and request.method == b"HEAD") else head + body
 
     def _start(self, status: int) -> bytes:
         reason = _REASONS.get(status, "Unknown").encode()

@@ -1,4 +1,4 @@
-"""What README.md and the quickstart's own guide tell people to paste, pasted."""
+"""What README.md, docs/ and the quickstart's own guide tell people to paste, pasted."""
 
 import json
 import os
@@ -10,13 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fastgw.config import load_config
+from tests.support.gateway import Gateway, gateway
+from tests.support.mock import mock_upstream
 from tests.support.quickstart import Quickstart, quickstart
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 DOCUMENTED = "127.0.0.1:3000"
+DOCUMENTED_METRICS = "127.0.0.1:9090"
+DOCUMENTED_MOCK = "http://127.0.0.1:4010"
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
@@ -26,9 +31,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quickstart]:
         yield started
 
 
-def fenced(language: str, containing: str) -> list[str]:
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def fenced(language: str, containing: str, page: str = README) -> list[str]:
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     return [block for block in blocks if containing in block]
+
+
+@pytest.fixture(scope="module")
+def documented() -> Iterator[Gateway]:
+    """What the quickstart serves, with a metrics listener whose port is known."""
+    text = (ROOT / "config/quickstart/resources.yaml").read_text()
+    with mock_upstream() as mock, gateway(yaml.safe_load(text.replace(DOCUMENTED_MOCK, mock.origin))) as served:
+        yield served
 
 
 def printed(guide: str, heading: str) -> str:
@@ -100,7 +113,25 @@ def test_commands_of_the_readme_exist() -> None:
     assert {"run", "test", "lint", "bench"} <= named <= targets
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(document: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_examples_of_the_documents(page: str, documented: Gateway, tmp_path: Path) -> None:
+    """Every shell and Python block of docs/ runs, says something and ends with 0."""
+    text = (ROOT / "docs" / page).read_text()
+    command = tmp_path / "fastgw"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m fastgw "$@"\n')
+    command.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    for language, shell in (("sh", "bash"), ("python", sys.executable)):
+        for example in fenced(language, "", text):
+            if "curl" in example and shutil.which("curl") is None:
+                pytest.skip("curl is not installed")
+            code = example.replace(DOCUMENTED, f"127.0.0.1:{documented.port}")
+            code = code.replace(DOCUMENTED_METRICS, f"127.0.0.1:{documented.metrics_port}")
+            options = ["-e"] if shell == "bash" else []
+            finished = subprocess.run(
+                [shell, *options, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30
+            )
+            assert finished.returncode == 0, f"{example}{finished.stderr}"
+            assert finished.stdout.strip(), example
+    languages = {line[3:] for line in [line for line in text.splitlines() if line.startswith("```")][::2]}
+    assert languages <= {"sh", "python", "json", "yaml", ""}, "a fence in a language that no test runs"

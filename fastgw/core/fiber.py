@@ -10,7 +10,7 @@ except within what `wait()` runs.
 """
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -73,8 +73,11 @@ class Fiber:
         """Called with an exception that left the coroutine."""
         self.loop.call_exception_handler({"message": "a fiber crashed", "exception": error})
 
-    async def wait(self, awaitable: Coroutine[Any, Any, T]) -> T:
-        """Run an asyncio coroutine as a Task; it is cancelled when something is thrown into the fiber."""
+    async def wait(self, awaitable: Coroutine[Any, Any, T], unwanted: Callable[[T], object] | None = None) -> T:
+        """Run an asyncio coroutine as a Task; it is cancelled when something is thrown into the fiber.
+
+        `unwanted` gets the result of a task that was already done then: a cancellation comes too late for it.
+        """
         task = self.loop.create_task(awaitable)
         self._awaited = task
         task.add_done_callback(self._task_done)
@@ -82,7 +85,8 @@ class Fiber:
             await park()
         except BaseException:
             self._awaited = None
-            task.cancel()
+            if not task.cancel() and unwanted is not None and not task.cancelled() and task.exception() is None:
+                unwanted(task.result())
             raise
         return task.result()
 

@@ -47,7 +47,7 @@ async def serve(ex: Exchange) -> None:
         ex.gateway.log.defect("request failed", error, ex.request_id)
         refuse(ex, internal_error())
     settle(ex)
-    ex.gateway.leave()
+    ex.gateway.in_flight(-1)
     if not ex.gone:
         ex.downstream.done()
 

@@ -132,14 +132,21 @@ def outcome(status: int) -> str:
 
 
 def settle(ex: "Exchange") -> None:
-    """Count a finished exchange and write its access line. Must run before the caller can see the end of its
-    answer; the answer's last bytes leave at the end of this turn of the loop.
+    """Count a finished exchange and write its access line, once.
 
-    Refused callers, health checks and the model list are not counted.
+    Called before the last bytes of the answer are written: a write may leave at once, and whoever has read the end of
+    an answer must find it counted. Refused callers, health checks and the model list are not counted.
     """
+    if ex.settled:
+        return
+    ex.settled = True
     gateway = ex.gateway
     if ex.gone and not ex.head_sent:
+        # Nothing was answered: a counter and a line of their own, none of the counters of answers.
         gateway.accounts.cancelled(ex)
+        if gateway.log.access:
+            access_line(ex)
+        return
     if not ex.counted and ex.status != 413:
         return
     seconds = ex.loop.time() - ex.started
@@ -173,7 +180,7 @@ def access_line(ex: "Exchange") -> None:
             "latency_ms": round((ex.loop.time() - ex.started) * 1000),
             "provider": row.provider.lower() if row is not None else None,
             "model": ex.alias or None,
-            "api_key_id": ex.caller.id if ex.caller is not None else None,
+            "api_key_id": ex.caller.id if ex.caller is not None and not lost else None,
             "prompt_tokens": None if streamed(ex) else ex.prompt_tokens or None,
             "completion_tokens": None if streamed(ex) else ex.completion_tokens or None,
             "total_tokens": None if streamed(ex) else ex.total_tokens or None,

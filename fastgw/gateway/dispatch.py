@@ -1,12 +1,12 @@
 """Attempts: from a resolved call to an answer that has been relayed, or the error of the last attempt."""
 
 import random
-import zlib
 from dataclasses import replace
 
-from fastgw.core.errors import UpstreamFailure, decode_error
+from fastgw.core.errors import UpstreamFailure
 from fastgw.core.fiber import park
 from fastgw.gateway.call import Call
+from fastgw.gateway.coding import unpack
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, moved
 from fastgw.gateway.relay import relay_once, relay_stream
@@ -82,7 +82,7 @@ async def ask(ex: Exchange, target: Target, operation: Operation, body: bytes) -
     while True:
         connection = operation.pool.take()
         if connection is None:
-            connection = await ex.wait(operation.pool.dial())
+            connection = await ex.wait(operation.pool.dial(), UpstreamConnection.close)
         ex.upstream = connection
         send(ex, connection, target, operation, body)
         await park()
@@ -117,21 +117,8 @@ def send(ex: Exchange, connection: UpstreamConnection, target: Target, operation
 
 
 def payload(connection: UpstreamConnection) -> bytes:
-    """The body of a whole answer, decompressed when the upstream compressed it although nobody asked."""
-    body = connection.answer.take()
-    coding = connection.answer.content_encoding
-    if coding is None or coding.lower() == b"identity":
-        return body
-    if coding.lower() not in (b"gzip", b"x-gzip"):
-        raise decode_error("content encoding is not supported")
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        plain = inflater.decompress(body, MAX_BODY)
-    except zlib.error as error:
-        raise decode_error(str(error)) from None
-    if inflater.unconsumed_tail or not inflater.eof:
-        raise decode_error("compressed body is truncated or too large")
-    return plain
+    """The body of a whole answer, unpacked. Raises a decode error."""
+    return unpack(connection.answer.take(), connection.answer.content_encoding, MAX_BODY)
 
 
 def variables(ex: Exchange, target: Target) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastgw._speedups.head import Request
 from fastgw.core.errors import ClientGone, Dialect, GatewayError, upstream_timeout
 from fastgw.core.fiber import Fiber, park
+from fastgw.gateway.account import settle
 
 if TYPE_CHECKING:
     from fastgw.gateway.gateway import Gateway
@@ -69,6 +70,7 @@ class Exchange(Fiber):
         "relayed",
         "request",
         "request_id",
+        "settled",
         "snapshot",
         "started",
         "status",
@@ -102,6 +104,7 @@ class Exchange(Fiber):
         self.attempts = 0
         self.head_sent = False
         self.relayed = False
+        self.settled = False
         self.gone = False
         self.status = 0
         self.error: GatewayError | None = None
@@ -117,8 +120,10 @@ class Exchange(Fiber):
 
     def begin(self) -> None:
         """Run the pipeline."""
-        self.gateway.enter()
-        self.start(self.gateway.serve(self))
+        gateway = self.gateway
+        gateway.in_flight(1)
+        self._coroutine = gateway.serve(self)
+        self.resume()
 
     # -- reading
 
@@ -158,12 +163,14 @@ class Exchange(Fiber):
         """Send a whole JSON answer with the fields that every answer has."""
         self.status = status
         self.head_sent = True
+        settle(self)
         self.downstream.answer(self.request, status, self.fields(JSON_FIELD, fields), body)
 
     def answer_empty(self, status: int, fields: bytes = b"") -> None:
         """Send an answer without a body."""
         self.status = status
         self.head_sent = True
+        settle(self)
         self.downstream.answer(self.request, status, self.fields(b"", fields), b"")
 
     def fields(self, content: bytes, more: bytes = b"") -> bytes:
@@ -180,13 +187,13 @@ class Exchange(Fiber):
 
     def client_slow(self) -> None:
         """The caller does not keep up: stop reading from the upstream."""
-        if self.relay is not None and self.upstream is not None:
-            self.upstream.pause_reading()
+        if self.relay is not None:
+            self.relay.slow()
 
     def client_ready(self) -> None:
         """The caller has caught up."""
-        if self.upstream is not None:
-            self.upstream.resume_reading()
+        if self.relay is not None:
+            self.relay.ready()
 
     # -- timers
 

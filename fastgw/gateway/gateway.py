@@ -51,7 +51,7 @@ class Gateway:
         self.call_id_prefix = f"x-{config.namespace}-call-id: ".encode()
         self.mint = RequestIds().next
         self._revision = board.revision
-        self._in_flight = board.region(worker).in_flight.inc
+        self.in_flight = board.region(worker).in_flight.inc
         self._snapshot: Snapshot | None = None
         self._staged: dict[int, Snapshot] = {}
         self._deadlines: dict[float, Deadlines[Exchange]] = {}
@@ -94,14 +94,6 @@ class Gateway:
             if value is not None and 1 <= len(value) <= 256 and printable(value):
                 return value
         return self.mint()
-
-    def enter(self) -> None:
-        """A request is in flight."""
-        self._in_flight(1)
-
-    def leave(self) -> None:
-        """A request is no longer in flight."""
-        self._in_flight(-1)
 
     def deadline(self, seconds: float) -> Deadlines[Exchange]:
         """The deadline queue for a number of seconds, made on first use."""

@@ -20,7 +20,7 @@ from fastgw.gateway.authenticate import authenticate
 from fastgw.gateway.call import Call
 from fastgw.gateway.dispatch import dispatch
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.receive import receive
+from fastgw.gateway.receive import ready, receive
 from fastgw.gateway.resolve import resolve
 
 Decode = Callable[[Exchange, bytes], Call]
@@ -30,8 +30,7 @@ async def run(ex: Exchange, decode: Decode) -> None:
     """Serve one call of an operation that goes to a model."""
     authenticate(ex)
     ex.counted = True
-    body = await receive(ex)
-    call = decode(ex, body)
+    call = decode(ex, ready(ex) or await receive(ex))
     ex.stream = call.stream
     ex.operation = call.operation
     target = resolve(ex, call.model)

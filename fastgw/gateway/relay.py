@@ -4,8 +4,9 @@ from fastgw._speedups.sse import ChatStream
 from fastgw.core.deadlines import Deadlines
 from fastgw.core.errors import UpstreamFailure, decode_error, render, stream_aborted
 from fastgw.core.fiber import park
-from fastgw.gateway.account import access_line
+from fastgw.gateway.account import access_line, settle
 from fastgw.gateway.call import Call
+from fastgw.gateway.coding import Inflating, inflater
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.snapshot import Target
 from fastgw.providers.failures import in_band_failure
@@ -33,11 +34,12 @@ async def relay_stream(
     """Relay a stream to its end. Raises UpstreamFailure only while nothing has been sent to the caller;
     afterwards a failure ends the stream with one error frame and is left in `ex.error`."""
     relay = StreamRelay(ex, call.relay(target, chunked=ex.request.http11), connection, deadline)
+    inflate = inflater(connection.answer.content_encoding)
     ex.relay = relay
     try:
         if not target.stream_configured:
             relay.open()
-        connection.attach(relay)
+        connection.attach(relay if inflate is None else Inflating(relay, inflate))
         try:
             await park()
         except UpstreamFailure as overdue:
@@ -74,9 +76,11 @@ class StreamRelay:
     def feed(self, data: bytes) -> None:
         ex, stream = self._ex, self._stream
         out = stream.feed(data)
-        if out:
+        if out and (ex.head_sent or stream.frames):
             if not ex.head_sent:
                 self.open()
+            if stream.ended:
+                self._settle()
             ex.downstream.write(out)
             if self._keepalive is not None:
                 self._keepalive.add(ex)
@@ -85,7 +89,7 @@ class StreamRelay:
         if stream.ended or stream.failure:
             ex.resume()
         elif ex.downstream.write_paused:
-            self._connection.pause_reading()
+            self.slow()
 
     def ended(self) -> None:
         self._ex.resume()
@@ -95,6 +99,23 @@ class StreamRelay:
         self._ex.resume()
 
     # -- the caller's side
+
+    @property
+    def over(self) -> bool:
+        """Nothing more of the upstream's is wanted."""
+        return self.failure is not None or self._stream.ended or self._stream.failure != 0
+
+    def slow(self) -> None:
+        """The caller does not keep up: stop reading from the upstream. Its silence is not its fault from now on."""
+        self._connection.pause_reading()
+        if self._deadline is not None:
+            self._deadline.discard(self._ex)
+
+    def ready(self) -> None:
+        """The caller has caught up."""
+        self._connection.resume_reading()
+        if self._deadline is not None:
+            self._deadline.add(self._ex)
 
     def open(self) -> None:
         """Send the head of the answer."""
@@ -118,30 +139,41 @@ class StreamRelay:
         """End the answer the way the stream ended. Raises when nothing has been sent yet and it failed."""
         ex, stream = self._ex, self._stream
         failure = self.failure or self._stream_failure()
-        if failure is None and not stream.ended:
+        if failure is None:
             out = stream.finish()
             failure = self._stream_failure()
             if failure is None and not ex.head_sent and not stream.frames:
                 failure = stream_aborted()
-            elif out:
+            elif failure is None and out:
                 if not ex.head_sent:
                     self.open()
+                self._settle()
                 ex.downstream.write(out)
-        if failure is not None and not stream.ended:
+        if failure is not None:
             if not ex.head_sent:
                 raise failure
             ex.error = failure.with_traceback(None)
+            self._settle()
             ex.downstream.write(stream.fail(render(failure)))
+            if not self._connection.answer.complete:
+                self._connection.close()
 
     def leave(self) -> None:
         """Stop the timers and note what the stream used."""
-        ex, stream = self._ex, self._stream
         if self._keepalive is not None:
-            self._keepalive.discard(ex)
+            self._keepalive.discard(self._ex)
+        self._note_usage()
+        self._ex.relay = None
+
+    def _settle(self) -> None:
+        self._note_usage()
+        settle(self._ex)
+
+    def _note_usage(self) -> None:
+        ex, stream = self._ex, self._stream
         ex.prompt_tokens = stream.prompt_tokens
         ex.completion_tokens = stream.completion_tokens
         ex.total_tokens = stream.total_tokens
-        ex.relay = None
 
     def _stream_failure(self) -> UpstreamFailure | None:
         kind = self._stream.failure

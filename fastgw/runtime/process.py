@@ -4,18 +4,14 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 
 from fastgw.runtime.link import Configure, Link, Message, Staged
 
-YOUNG_SECONDS = 5.0
-"""A worker that ends sooner than this is likely to end again at once."""
-
 
 class WorkerProcess:
     """Started with a fresh interpreter: nothing of the supervisor's loop or state is inherited but descriptors."""
-
-    _early_ends = 0
 
     def __init__(
         self,
@@ -33,7 +29,7 @@ class WorkerProcess:
         self._received = received
         self._gone = gone
         self._link = Link(self._message, self._lost)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._began = time.monotonic()
         self._connected = False
         self._queue: list[Message] = []
         ours, theirs = socket.socketpair()
@@ -55,8 +51,6 @@ class WorkerProcess:
 
     async def start(self, loop: asyncio.AbstractEventLoop, first: Iterable[Configure]) -> None:
         """Connect the link and send what the worker has to know."""
-        self._loop = loop
-        self._began = loop.time()
         await loop.connect_accepted_socket(lambda: self._link, self._ours)
         self._connected = True
         queued, self._queue = self._queue, []
@@ -82,18 +76,9 @@ class WorkerProcess:
         """End a worker that does not answer."""
         self._process.kill()
 
-    @property
-    def young(self) -> bool:
-        """It ended soon after its start."""
-        return self._loop is not None and self._loop.time() - self._began < YOUNG_SECONDS
-
-    def backoff(self, longest: float) -> float:
-        """Seconds to wait before its successor: none at first, doubling while workers die young."""
-        if not self.young:
-            WorkerProcess._early_ends = 0
-            return 0.0
-        WorkerProcess._early_ends += 1
-        return min(longest, 0.1 * 2.0 ** (WorkerProcess._early_ends - 1)) if WorkerProcess._early_ends > 2 else 0.0
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._began
 
     async def reap(self) -> int:
         """The exit code, once the process is gone. One that only closed its link gets a moment, then is killed."""

@@ -6,11 +6,14 @@ an older revision, on whatever worker.
 """
 
 import asyncio
+import contextlib
+import hashlib
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,9 +22,11 @@ from fastgw.config.schema import Config
 from fastgw.http.listen import bind
 from fastgw.resources.file import load_resources
 from fastgw.resources.models import encode_resources
+from fastgw.resources.notices import config_notices, resource_notices
 from fastgw.resources.report import ResourcesError
 from fastgw.runtime.errors import BootError
 from fastgw.runtime.link import Announce, Configure, Message, Stop
+from fastgw.runtime.lull import refuse_handshakes
 from fastgw.runtime.process import WorkerProcess
 from fastgw.runtime.status import StatusListener, StatusState
 from fastgw.state.board import Board
@@ -34,7 +39,11 @@ CELLS = 32768
 STAGE_SECONDS = 30.0
 """How long a worker may take to get ready for a configuration before it is replaced."""
 POLL_SECONDS = 0.05
+SETTLE_SECONDS = 0.1
+"""Between refusing handshakes and closing: what is connected by then has been accepted and has sent its request."""
 RESPAWN_MAX = 5.0
+YOUNG_SECONDS = 5.0
+"""A worker that ends sooner than this is likely to end again at once."""
 
 
 def cpus() -> int:
@@ -47,6 +56,15 @@ def cpus() -> int:
     except (OSError, ValueError):
         pass
     return max(1, count)
+
+
+class Loaded(NamedTuple):
+    """A resources file that was accepted: msgpack for the workers, SHA-256 of the file, rows per kind."""
+
+    resources: bytes
+    source_hash: str
+    counts: dict[str, int]
+    notices: list[str]
 
 
 class Supervisor:
@@ -66,31 +84,37 @@ class Supervisor:
         self._revision = 0
         self._applied: Configure | None = None
         self._pending: Configure | None = None
-        self._changes = asyncio.Lock()
-        self._reload_wanted = False
+        self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._closing = False
+        self._boot_failure: str | None = None
+        self._early_ends = 0
         self._listener: socket.socket | None = None
         self._status: StatusListener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises BootError when the gateway cannot start."""
-        first = self._load()
+        try:
+            first = self._load()
+        except ResourcesError as error:
+            raise BootError(str(error)) from None
         self._check_tls()
         self._bind()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stopping.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         for index in range(self._count):
             self._spawn(index)
-        error = await self._apply(*first)
-        if error is not None:
+        failure = await self._apply(first)
+        if failure is not None:
             await self._end_workers()
-            raise BootError(error)
+            raise BootError(failure)
         self._board.set_ready()
+        self._notify(config_notices(self._config))
         proxy = self._config.proxy
         self._log.info("fastgw", "gateway is ready", addr=proxy.addr, workers=self._count)
+        self._background(self._follow_hangups())
         await self._stopping.wait()
         await self._drain()
 
@@ -124,55 +148,63 @@ class Supervisor:
 
     # -- configuration
 
-    def _load(self) -> tuple[bytes, str]:
-        """(encoded resources, source hash). Raises BootError with the whole report."""
-        assert self._config.resources_file is not None
-        try:
-            resources = load_resources(Path(self._config.resources_file), self._environ)
-        except ResourcesError as error:
-            raise BootError(str(error)) from None
-        self._state.counts = {kind: len(getattr(resources, kind)) for kind in ("provider_keys", "models", "api_keys")}
-        return encode_resources(resources), resources.source_hash
+    def _load(self) -> Loaded:
+        """Read and check the resources file. Raises ResourcesError with the whole report."""
+        resources = load_resources(self._resources_path(), self._environ)
+        counts = {kind: len(getattr(resources, kind)) for kind in ("provider_keys", "models", "api_keys")}
+        return Loaded(encode_resources(resources), resources.source_hash, counts, list(resource_notices(resources)))
 
-    def _hangup(self) -> None:
-        self._reload_wanted = True
-        if not self._changes.locked():
-            self._background(self._reload())
+    def _resources_path(self) -> Path:
+        assert self._config.resources_file is not None
+        return Path(self._config.resources_file)
+
+    async def _follow_hangups(self) -> None:
+        # One reload at a time, so that an older file can never be applied after a newer one. A signal that arrives
+        # meanwhile causes one more: the file may have changed after it was read.
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            await self._reload()
 
     async def _reload(self) -> None:
-        # A signal that arrives during a reload causes one more afterwards: the file may have changed in between.
-        while self._reload_wanted and not self._stopping.is_set():
-            self._reload_wanted = False
-            try:
-                loaded = await asyncio.to_thread(self._load)
-                error = await self._apply(*loaded)
-            except BootError as problem:
-                error = str(problem)
-            if error is None:
-                self._log.info("fastgw::config", "resources file reloaded", generation=self._state.generation)
-            else:
-                self._state.failed(error)
-                self._log.warn(
-                    "fastgw::config", f"resources file reload failed — keeping the previous snapshot: {error}"
-                )
+        try:
+            failure = await self._apply(await asyncio.to_thread(self._load))
+            problems = [("(file)", failure or "")]
+        except ResourcesError as error:
+            failure, problems = str(error), list(error.problems)
+        except Exception as defect:
+            self._log.defect("reload failed", defect)
+            failure = f"{type(defect).__name__}: {defect}"
+            problems = [("(file)", failure)]
+        if failure is None:
+            self._log.info("fastgw::config", "resources file reloaded", generation=self._state.generation)
+            return
+        source_hash = None
+        with contextlib.suppress(OSError):
+            source_hash = hashlib.sha256(self._resources_path().read_bytes()).hexdigest()
+        self._state.failed(failure, problems, source_hash)
+        self._log.warn("fastgw::config", f"resources file reload failed — keeping the previous snapshot: {failure}")
 
-    async def _apply(self, resources: bytes, source_hash: str) -> str | None:
+    async def _apply(self, loaded: Loaded) -> str | None:
         """Make every worker serve these resources. Returns what went wrong, if anything."""
-        async with self._changes:
-            self._revision += 1
-            change = self._pending = Configure(self._revision, self._config_bytes, resources)
-            try:
-                for worker in self._live():
-                    worker.send(change)
-                error = await self._staged(change.revision)
-                if error is not None:
-                    return error
-                self._board.set_revision(change.revision)
-                self._applied = change
-                self._state.applied(source_hash)
-                return None
-            finally:
-                self._pending = None
+        self._revision += 1
+        change = self._pending = Configure(self._revision, self._config_bytes, loaded.resources)
+        try:
+            for worker in self._live():
+                worker.send(change)
+            failure = await self._staged(change.revision)
+        finally:
+            self._pending = None
+        if failure is None:
+            self._board.set_revision(change.revision)
+            self._applied = change
+            self._state.applied(loaded.source_hash, loaded.counts)
+            self._notify(loaded.notices)
+        return failure
+
+    def _notify(self, notices: Iterable[str]) -> None:
+        for notice in notices:
+            self._log.warn("fastgw::config", notice)
 
     async def _staged(self, revision: int) -> str | None:
         """Wait until every live worker holds the revision."""
@@ -183,6 +215,8 @@ class Supervisor:
                 if worker.error is not None and worker.error[0] == revision:
                     return worker.error[1]
             late = [worker for worker in live if not worker.has(revision)]
+            if self._boot_failure is not None:
+                return self._boot_failure
             if not late and (live or self._applied is not None):
                 return None
             if self._loop.time() > end:
@@ -218,10 +252,19 @@ class Supervisor:
         self._workers[worker.index] = None
         if self._closing:
             return
+        if self._applied is None:
+            # It would fail again: what it said on stderr tells why.
+            self._boot_failure = f"worker {worker.index} ended during start with exit code {code}"
+            return
         self._log.error("fastgw", "worker ended unexpectedly", worker=worker.index, exit_code=code)
-        await asyncio.sleep(worker.backoff(RESPAWN_MAX))
+        await asyncio.sleep(self._backoff(worker))
         if not self._closing:
             self._spawn(worker.index)
+
+    def _backoff(self, worker: WorkerProcess) -> float:
+        """Seconds to wait before the successor: none at first, doubling while workers die young."""
+        self._early_ends = self._early_ends + 1 if worker.age() < YOUNG_SECONDS else 0
+        return min(RESPAWN_MAX, 0.1 * 2.0 ** (self._early_ends - 3)) if self._early_ends > 2 else 0.0
 
     # -- the end
 
@@ -230,9 +273,11 @@ class Supervisor:
         self._board.set_draining()
         self._log.info("fastgw", "shutdown requested, draining", min_drain_secs=self._config.shutdown.min_drain_secs)
         end = self._loop.time() + self._config.shutdown.min_drain_secs
-        while self._loop.time() < end or self._board.in_flight():
+        while self._loop.time() < end or self._board.in_flight():  # noqa: ASYNC110 - shared memory has no events
             await asyncio.sleep(POLL_SECONDS)
         self._log.info("fastgw", "drain complete — closing listeners")
+        if self._listener is not None and refuse_handshakes(self._listener):
+            await asyncio.sleep(SETTLE_SECONDS)
         await self._end_workers()
         if self._status is not None:
             self._status.close()
@@ -241,10 +286,13 @@ class Supervisor:
         self._closing = True
         for worker in self._live():
             worker.send(Stop())
-        while self._live():
-            await asyncio.sleep(0.01)
         if self._listener is not None:
             self._listener.close()
+        while self._live():  # noqa: ASYNC110 - a process ends without an event of this loop
+            await asyncio.sleep(0.01)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _background(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = self._loop.create_task(work)

@@ -139,6 +139,8 @@ class Worker:
         self._stopping = True
         if self._acceptor is not None:
             self._acceptor.stop()
+        # What still runs may take its time; the port is free for a successor.
+        self._listener.close()
         self._wind_down()
 
     def _wind_down(self) -> None:

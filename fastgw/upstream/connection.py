@@ -56,6 +56,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_paused",
         "_pool",
         "_sink",
+        "_spoiled",
         "_streaming",
         "alive",
         "answer",
@@ -78,6 +79,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._lingering = 0
         self._paused = False
         self._head_bytes = 0
+        self._spoiled = False
 
     @property
     def lingering(self) -> bool:
@@ -158,12 +160,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._head_bytes += len(data)
         try:
             parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
-            if self._owner is not None and not answer.complete:
-                self._fail(transport_error(f"malformed answer from upstream: {error}"))
-            else:
-                self.close()
+        except HttpParserUpgrade:
+            self._broken("upstream switched protocols without being asked")
             return
+        except HttpParserError as error:
+            if self._owner is None or not answer.complete:
+                self._broken(f"malformed answer from upstream: {error}")
+                return
+            # Noise behind a complete answer: the answer counts, the connection does not serve again.
+            self._spoiled = True
         owner = self._owner
         if owner is None:
             self._stray(data)
@@ -220,7 +225,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _recycle(self) -> None:
         self._lingering = 0
         answer = self.answer
-        if answer.keep_alive and not answer.overrun and not self.transport.get_write_buffer_size():
+        if answer.keep_alive and not (answer.overrun or self._spoiled) and not self.transport.get_write_buffer_size():
             self._pool.release(self)
         else:
             self.close()
@@ -245,6 +250,12 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             reason = str(exc) if exc is not None and str(exc) else "connection closed before the answer was complete"
             self._fail(transport_error(reason))
+
+    def _broken(self, cause: str) -> None:
+        if self._owner is not None:
+            self._fail(transport_error(cause))
+        else:
+            self.close()
 
     def _fail(self, failure: UpstreamFailure) -> None:
         owner, sink = self._owner, self._sink

@@ -6,12 +6,12 @@ used, because it hands out the stalest connection and its session costs more tha
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import cast
 
-from aiohttp import ClientError, ClientRequest, ClientSSLError, ClientTimeout, TCPConnector
+from aiohttp import ClientConnectorError, ClientError, ClientRequest, ClientSSLError, ClientTimeout, TCPConnector
 from yarl import URL
 
 from fastgw.core.errors import transport_error
@@ -80,14 +80,17 @@ class Pool:
             raise transport_error(f"connect timed out after {round(limit * 1000)}ms") from None
         except ClientSSLError as error:
             raise transport_error(f"TLS failure, certificate not accepted or handshake failed: {error}") from error
-        except (ClientError, OSError) as error:
+        except ClientConnectorError as error:
+            reason = error.os_error
+            text = os.strerror(reason.errno) if reason.errno and reason.errno > 0 else str(reason)
+            raise transport_error(f"cannot connect to {error.host}:{error.port}: {text}") from error
+        except (ClientError, OSError, ValueError) as error:
             raise transport_error(str(error) or type(error).__name__) from error
         protocol = lease.protocol
         transport = protocol.transport if protocol is not None else None
         if transport is None:
             lease.close()
             raise transport_error("connection closed while it was being opened")
-        transport = cast(asyncio.Transport, transport)
         connection = UpstreamConnection(self, transport, lease)
         self._tune(transport)
         transport.set_protocol(connection)

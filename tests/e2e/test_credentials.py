@@ -108,3 +108,15 @@ def test_one_keys_trust_serves_no_other(accepting: dict[str, Any], tmp_path: Pat
                 status, answer = ask(running, {})
                 assert status == 502
                 assert "certificate" in answer
+
+
+def test_nothing_of_the_upstreams_head_reaches_the_caller() -> None:
+    foreign = {"set-cookie": "a=b", "x-request-id": "theirs", "server": "theirs", "x-other": "theirs", "location": "/"}
+    with mock_upstream() as mock, gateway(resources(mock.url)) as running:
+        for script in ({}, {"status": 400}):
+            _, answer = ask(running, {"mock": {"headers": foreign, **script}})
+            head = answer.partition("\n\n")[0].lower()
+            assert "theirs" not in head
+            assert not any(
+                f"\n{name}:" in f"\n{head}" for name in ("set-cookie", "x-request-id", "x-other", "location")
+            )

@@ -51,7 +51,10 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
     if deadline is not None:
         deadline.add(ex)
     try:
-        connection = await ask(ex, target, operation, call.upstream_body(target))
+        body = call.upstream_body(target)
+        if target.overrides is not None:
+            body = target.overrides.apply_body(body)
+        connection = await ask(ex, target, operation, body)
         answer = connection.answer
         if not 200 <= answer.status < 300:
             raise answer_failure(answer.status, payload(connection), answer.retry_after)
@@ -104,8 +107,7 @@ def send(ex: Exchange, connection: UpstreamConnection, target: Target, operation
     """Hand the request to the connection: constant head, request id, length, body."""
     head = operation.stream_head if ex.stream else operation.head
     extra = b""
-    if target.overrides is not None and body:
-        body = target.overrides.apply_body(body)
+    if target.overrides is not None and operation.own:
         extra = target.overrides.headers(variables(ex, target), ex.request.fields)
     if len(body) <= JOIN_LIMIT:
         request = b"%b%b\r\n%bContent-Length: %d\r\n\r\n%b" % (head, ex.request_id, extra, len(body), body)

@@ -7,8 +7,7 @@
     dispatch       attempts until one answers          gateway/dispatch.py
       translate      the upstream's request and answer   providers/, _speedups/
       relay          the answer on its way back          gateway/relay.py
-    account        what it used, who pays              gateway/account.py
-    observe        metrics and log lines               gateway/observe.py
+    account        what it used; metrics, access line  gateway/account.py
 
 What goes wrong in a stage is raised as a GatewayError and ends the pipeline; `serve` (endpoints/serve.py) turns it
 into an answer.

@@ -1,7 +1,8 @@
 """Redirects of an upstream: the same operation at another place.
 
 At most `MAX_REDIRECTS` are followed. 307 and 308 repeat the request (RFC 9110 §15.4.8, §15.4.9), 301, 302 and 303
-turn it into a GET, as HTTP clients do (§15.4.4). The credential stays behind when host or port change.
+turn it into a GET, as HTTP clients do (§15.4.4). The credential and the configured headers stay behind when scheme, host or port
+change.
 """
 
 from dataclasses import replace
@@ -36,11 +37,12 @@ def moved(operation: Operation, status: int, location: bytes | None) -> Operatio
         authority=name if default else f"{name}:{there.port}",
         path=there.raw_path_qs or "/",
     )
-    foreign = (url.host, url.port) != (here.host, here.port)
+    foreign = (url.scheme, url.host, url.port) != (here.scheme, here.host, here.port)
     method = b"POST" if status in REPEATED else b"GET"
     return replace(
         operation,
         url=url,
+        own=operation.own and not foreign,
         head=readdressed(operation.head, method, url, foreign),
         stream_head=readdressed(operation.stream_head, method, url, foreign),
     )

@@ -38,13 +38,15 @@ class Caller:
 class Operation:
     """How one operation reaches one target: constant request heads that end where the request id goes.
 
-    `reach` finds the pool for another URL with the trust of the same provider key (for redirects)."""
+    `reach` finds the pool for another URL with the trust of the same provider key (for redirects). `own`: the place is
+    the provider's own, so that what is configured for it may be sent there."""
 
     url: UpstreamURL
     pool: Pool
     head: bytes
     stream_head: bytes
     reach: Callable[[UpstreamURL], Pool]
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,6 +27,7 @@ class Place(BaseHTTPRequestHandler):
         server: Any = self.server
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         server.seen.append((self.command, self.path, self.headers.get("authorization"), body))
+        server.extra.append(self.headers.get("x-team"))
         status, location = server.plan.get(self.path, (200, None))
         data = json.dumps(ANSWER).encode()
         self.send_response(status)
@@ -46,7 +47,7 @@ class Place(BaseHTTPRequestHandler):
 def places() -> Iterator[tuple[Any, Any]]:
     servers: list[Any] = [ThreadingHTTPServer(("127.0.0.1", 0), Place) for _ in range(2)]
     for server in servers:
-        server.seen, server.plan = [], {}
+        server.seen, server.extra, server.plan = [], [], {}
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield servers[0], servers[1]
     for server in servers:
@@ -56,7 +57,9 @@ def places() -> Iterator[tuple[Any, Any]]:
 
 @pytest.fixture
 def client(places: tuple[Any, Any]) -> Iterator[OpenAI]:
-    with gateway(resources(f"http://127.0.0.1:{places[0].server_port}/v1", retries=0)) as running:
+    document = resources(f"http://127.0.0.1:{places[0].server_port}/v1", retries=0)
+    document["provider_keys"][0]["request"] = {"default_headers": {"x-team": "blue"}, "param_renames": {"n": "m"}}
+    with gateway(document) as running:
         with OpenAI(base_url=running.url, api_key=running.api_key, max_retries=0) as sdk:
             yield sdk
 
@@ -82,6 +85,7 @@ def test_the_credential_stays_with_its_origin(client: OpenAI, places: tuple[Any,
     assert ask(client) == "here"
     assert here.seen[0][2] == "Bearer up-key"
     assert there.seen[0][1:3] == ("/chat", None)
+    assert (here.extra, there.extra) == (["blue"], [None])
     assert there.seen[0][3] == here.seen[0][3]
 
 

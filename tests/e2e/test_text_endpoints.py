@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -116,6 +117,15 @@ class TestEmbeddings:
         assert caught.value.param == field
         assert caught.value.code == "invalid_parameter"
         assert mock.stats()["requests"] == before
+
+    def test_numbers_of_any_length_go_along(self, running: Gateway, mock: Mock) -> None:
+        number = "9" * 5000
+        # Whether such a number is a token is for the upstream to say; this one says no.
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(running, "/v1/embeddings", f'{{"model":"fast-chat","input":[1,{number}]}}'.encode())
+        with caught.value as answer:
+            assert json.load(answer)["error"]["type"] == "upstream_error"
+        assert number in mock.requests()[-1]["body"]
 
     def test_call_id_is_for_chat_only(self, client: OpenAI) -> None:
         raw = client.embeddings.with_raw_response.create(model="fast-chat", input="a")

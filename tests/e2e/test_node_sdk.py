@@ -1,48 +1,55 @@
-"""The official Node SDK sees the same objects through the gateway as from the provider itself."""
+"""The official Node SDK gets through the gateway, and sees the same objects as from the provider itself."""
 
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.gateway import gateway, resources
-from tests.support.mock import mock_upstream
+from tests.support.sdk import ALIAS, CALLS, SLASHED, UPSTREAM_MODEL, Stack, comparable, stack
 
 FOLDER = Path(__file__).parent / "node"
-ALIAS = "fast-chat"
-COMPARED = (
-    "completion",
-    "choices",
-    "stream",
-    "stream_usage",
-    "tools",
-    "tools_streamed",
-    "tools_assembled",
-    "abort",
-    "error_400",
-    "error_401",
-    "error_403",
-    "error_404",
-    "error_429",
-    "error_timeout",
-)
-ERRORS = {
-    "error_400": ("BadRequestError", 400),
-    "error_401": ("AuthenticationError", 401),
-    "error_403": ("PermissionDeniedError", 403),
-    "error_404": ("NotFoundError", 404),
-    "error_429": ("RateLimitError", 429),
-    "error_500": ("InternalServerError", 502),  # the gateway is the one that failed to get an answer
-    "error_timeout": ("APIConnectionTimeoutError", None),
-    "gateway_key": ("AuthenticationError", 401),
-    "gateway_model": ("NotFoundError", 404),
-    "gateway_access": ("PermissionDeniedError", 403),
+ANSWERS = ("answers", "streams", "streams_usage", "assembled")
+STATUSES = (400, 401, 403, 404, 409, 413, 422, 429)
+PROMPT = 0.1
+"""Seconds within which an upstream must learn that its caller has left."""
+
+CLASSES = {
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    403: "PermissionDeniedError",
+    404: "NotFoundError",
+    409: "ConflictError",
+    413: "APIError",
+    422: "UnprocessableEntityError",
+    429: "RateLimitError",
 }
+
+# class, status, type, code, param
+ERRORS: dict[str, tuple[str, int | None, str | None, str | None, str | None]] = {
+    **{f"error_{status}": (CLASSES[status], status, "upstream_error", "why", "messages") for status in STATUSES},
+    "error_500": ("InternalServerError", 502, "upstream_error", None, None),
+    "error_timeout": ("APIConnectionTimeoutError", None, None, None, None),
+    "error_abort": ("APIUserAbortError", None, None, None, None),
+    "gateway_key": ("AuthenticationError", 401, "invalid_api_key", None, None),
+    "gateway_model": ("NotFoundError", 404, "model_not_found", "model_not_found", "model"),
+    "gateway_retrieve": ("NotFoundError", 404, "model_not_found", "model_not_found", "model"),
+    "gateway_access": ("PermissionDeniedError", 403, "permission_denied", None, "model"),
+    "gateway_parameter": ("BadRequestError", 400, "invalid_request_error", "invalid_parameter", "temperature"),
+    "gateway_deadline": ("InternalServerError", 504, "timeout", None, None),
+    "gateway_dead": ("InternalServerError", 502, "transport_error", None, None),
+    "nobody_listens": ("APIConnectionError", None, None, None, None),
+}
+ERRORS |= {f"{name}_stream": told for name, told in ERRORS.items() if name.removeprefix("error_").isdigit()}
+BROKEN = {
+    "broken_truncated": (2, "stream_aborted", None),
+    "broken_reset": (2, "stream_aborted", None),
+    "broken_in_band": (1, "upstream_in_band_error", "overloaded"),
+}
+OTHERS = ("models_list", "models_retrieve", "models_retrieve_slashed", "models_retrieve_raw", "headers")
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
@@ -52,13 +59,17 @@ pytestmark = [
 
 def run(base_url: str, api_key: str, model: str, *scenarios: str) -> dict[str, Any]:
     """Run scenarios of run.mjs; the result of each."""
+    calls = {name: {**call, **call.get("extra_body", {})} for name, call in CALLS.items()}
+    for call in calls.values():
+        call.pop("extra_body", None)
     finished = subprocess.run(
         ["node", "run.mjs", *scenarios],
         cwd=FOLDER,
-        env=os.environ | {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model},
+        env=os.environ | {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model, "SLASHED": SLASHED},
+        input=json.dumps(calls),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert finished.returncode == 0, finished.stderr
     results: dict[str, Any] = json.loads(finished.stdout)
@@ -66,66 +77,91 @@ def run(base_url: str, api_key: str, model: str, *scenarios: str) -> dict[str, A
     return results
 
 
-def comparable(value: Any) -> Any:
-    """The object without what may differ: ids and times that the mock mints per answer, and the model's name."""
-    if isinstance(value, list):
-        return [comparable(item) for item in value]
-    if isinstance(value, dict):
-        minted = value.get("object", "").startswith("chat.completion")
-        dropped = {"id", "created", "model", "_request_id"} if minted else set()
-        return {key: comparable(item) for key, item in value.items() if key not in dropped}
-    return value
+def through(running: Stack, *scenarios: str) -> dict[str, Any]:
+    """The results of scenarios through the gateway."""
+    return run(running.gateway.url, running.gateway.api_key, ALIAS, *scenarios)
 
 
 @pytest.fixture(scope="module")
-def results() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def results() -> tuple[dict[str, Any], dict[str, Any]]:
     """(directly from the mock, through the gateway)"""
-    with mock_upstream() as mock:
-        document = resources(mock.url)
-        document["models"].append(document["models"][0] | {"display_name": "private"})
-        document["api_keys"][0]["allowed_models"] = [ALIAS]
-        with gateway(document) as running:
-            direct = run(mock.url, "any", "mock-gpt", *COMPARED)
-            own = ("error_500", "models_list", "models_retrieve", "gateway_key", "gateway_model")
-            through = run(running.url, running.api_key, ALIAS, *COMPARED, *own)
-            through |= {"gateway_access": run(running.url, running.api_key, "private", "refused")["refused"]}
-            mock.wait(lambda stats: stats["open_streams"] == 0)
-            yield direct, through
+    with stack() as running:
+        direct = run(running.mock.url, "any", UPSTREAM_MODEL, *ANSWERS, "parsed")
+        relayed = through(running, *ANSWERS, "parsed", *ERRORS, *BROKEN, *OTHERS)
+        running.mock.wait(lambda stats: stats["open_streams"] == 0)
+        return direct, relayed
 
 
-@pytest.mark.parametrize("scenario", COMPARED)
-def test_parity(results: tuple[dict[str, Any], dict[str, Any]], scenario: str) -> None:
-    direct, through = results
-    assert comparable(through[scenario]) == comparable(direct[scenario])
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("scenario", ANSWERS)
+def test_parity(results: tuple[dict[str, Any], dict[str, Any]], scenario: str, name: str) -> None:
+    direct, relayed = (result[scenario][name] for result in results)
+    assert relayed
+    assert node_comparable(relayed) == node_comparable(direct)
+    assert {each["model"] for each in (relayed if isinstance(relayed, list) else [relayed])} == {ALIAS}
+
+
+def test_parse_helper(results: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    direct, relayed = (result["parsed"] for result in results)
+    assert relayed == direct
+    assert relayed[0]["message"]["parsed"] == {"city": "mock", "days": 0}
+
+
+def node_comparable(value: Any) -> Any:
+    """`comparable`, and without the request id that the SDK puts into an object."""
+    value = comparable(value)
+    if isinstance(value, dict):
+        value.pop("_request_id", None)
+    return value
 
 
 @pytest.mark.parametrize("scenario", ERRORS)
-def test_errors_are_the_sdks_own_classes(results: tuple[dict[str, Any], dict[str, Any]], scenario: str) -> None:
-    name, status = ERRORS[scenario]
-    assert results[1][scenario] == {"class": name, "status": status}
+def test_errors_are_the_sdks_own(results: tuple[dict[str, Any], dict[str, Any]], scenario: str) -> None:
+    names = ("class", "status", "type", "code", "param")
+    assert results[1][scenario] == dict(zip(names, ERRORS[scenario], strict=True))
 
 
-def test_answers_carry_the_alias(results: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    _, through = results
-    assert through["completion"]["model"] == ALIAS
-    assert {chunk["model"] for chunk in through["stream"]} == {ALIAS}
-
-
-def test_stream_contents(results: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    _, through = results
-    assert len(through["choices"]["choices"]) == 2
-    assert not any(chunk.get("usage") for chunk in through["stream"])
-    assert [bool(chunk.get("usage")) for chunk in through["stream_usage"]][-1]
-    calls = through["tools_assembled"]["choices"][0]["message"]["tool_calls"]
-    assert [(call["id"], json.loads(call["function"]["arguments"])) for call in calls] == [
-        ("call_1", {"city": "Ulm"}),
-        ("call_2", {"city": "Oslo"}),
-    ]
-    assert through["abort"] == {"seen": 3}
+@pytest.mark.parametrize("scenario", BROKEN)
+def test_errors_mid_stream(results: tuple[dict[str, Any], dict[str, Any]], scenario: str) -> None:
+    seen, kind, code = BROKEN[scenario]
+    found = results[1][scenario]
+    assert found == {"seen": seen, "class": "APIError", "status": None, "type": kind, "code": code, "param": None}
 
 
 def test_models(results: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    _, through = results
-    (listed,) = through["models_list"]
-    assert (listed["id"], listed["object"]) == (ALIAS, "model")
-    assert through["models_retrieve"] == listed
+    _, relayed = results
+    listed = {entry["id"]: comparable(entry) for entry in relayed["models_list"]}
+    assert list(listed) == sorted(listed, key=str.encode)
+    assert {ALIAS, SLASHED} <= set(listed)
+    assert comparable(relayed["models_retrieve"]) == listed[ALIAS]
+    for scenario in ("models_retrieve_slashed", "models_retrieve_raw"):
+        assert comparable(relayed[scenario]) == listed[SLASHED]
+
+
+def test_headers(results: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    whole, streamed, seen = results[1]["headers"]
+    assert seen == {"model": ALIAS, "request_id": None}
+    for headers in (whole, streamed):
+        assert headers["x-fastgw-request-id"] == headers["x-fastgw-call-id"]
+        assert "x-request-id" not in headers
+    assert whole["content-type"] == "application/json"
+    assert streamed["content-type"] == "text/event-stream"
+
+
+@pytest.mark.parametrize("scenario", ["abort_stream", "abort_signal", "abort_break"])
+def test_leaving_a_stream_ends_the_upstreams(sdk: Stack, scenario: str) -> None:
+    delays = []
+    for _ in range(3):
+        sdk.mock.reset()
+        left = through(sdk, scenario)[scenario]
+        assert left["seen"] == 3
+        stats = sdk.mock.wait(lambda stats: stats["streams_aborted"] == 1)
+        delays.append(stats["last_abort"] - left["left"])
+        if delays[-1] < PROMPT:
+            break
+    assert min(delays) < PROMPT
+
+
+def test_default_retries(sdk: Stack) -> None:
+    assert through(sdk, "retries") == {"retries": 1}
+    assert sdk.mock.stats()["requests"] == 3

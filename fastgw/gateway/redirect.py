@@ -1,8 +1,8 @@
 """Redirects of an upstream: the same operation at another place.
 
 At most `MAX_REDIRECTS` are followed. 307 and 308 repeat the request (RFC 9110 §15.4.8, §15.4.9), 301, 302 and 303
-turn it into a GET, as HTTP clients do (§15.4.4). The credential and the configured headers stay behind when scheme, host or port
-change.
+turn it into a GET, as HTTP clients do (§15.4.4). The credential and the configured headers stay behind when scheme,
+host or port change.
 """
 
 from dataclasses import replace

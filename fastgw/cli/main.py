@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def main(context: click.Context, config: Path | None) -> None:
 
 def run(config: Path) -> int:
     """Run the gateway; the exit code."""
+    # A reload that is asked for before there is anything to reload must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     import uvloop
 
     from fastgw.runtime.errors import BootError

@@ -41,14 +41,16 @@ class Deadlines(Generic[T]):
         self._due.pop(item, None)
 
     def _sweep(self) -> None:
-        self._handle = None
+        # `_handle` stays set while items expire: one that is added again must not start a second timer.
         due, now = self._due, self._loop.time()
-        while due:
-            item = next(iter(due))
-            left = due[item] - now
-            # The loop's clock has millisecond steps: a timer may fire that much early.
-            if left > 0.001:
-                self._handle = self._loop.call_later(left, self._sweep)
-                return
-            del due[item]
-            self._expired(item)
+        try:
+            while due:
+                item = next(iter(due))
+                # The loop's clock has millisecond steps: a timer may fire that much early.
+                if due[item] - now > 0.001:
+                    break
+                del due[item]
+                self._expired(item)
+        finally:
+            first = next(iter(due.values()), None)
+            self._handle = None if first is None else self._loop.call_later(max(first - now, 0.0), self._sweep)

@@ -243,6 +243,7 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             self._close()
         elif exchange.awaits_body:
+            self._closing = True
             exchange.body_failed(408, "request body was not received in time")
 
     def idle_overdue(self) -> None:

@@ -67,8 +67,10 @@ class Acceptor:
             self._waiting.cancel()
         else:
             self._loop.remove_reader(self._listener.fileno())
-        while self._accept():
-            pass
+        # Bounded, so that a flood of new connections does not keep the loop here.
+        for _ in range(BACKLOG):
+            if not self._accept():
+                break
 
     @property
     def handshaking(self) -> int:

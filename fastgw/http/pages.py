@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastgw._speedups.head import Request
 from fastgw.core.errors import ClientGone
 from fastgw.core.fiber import Fiber
-from fastgw.gateway.exchange import Downstream
+
+if TYPE_CHECKING:
+    # The supervisor serves pages and needs nothing else of the gateway: its start is what the operator waits for.
+    from fastgw.gateway.exchange import Downstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,9 @@ class PageExchange(Fiber):
 
     __slots__ = ("_downstream", "_gone", "_pages", "awaits_body", "request")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, downstream: Downstream, request: Request, pages: Pages) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, downstream: "Downstream", request: Request, pages: Pages
+    ) -> None:
         super().__init__(loop)
         self._downstream = downstream
         self._pages = pages

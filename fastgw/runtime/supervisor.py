@@ -75,7 +75,8 @@ class Supervisor:
         self._environ = environ
         self._log = log
         self._loop = asyncio.get_running_loop()
-        self._count = config.proxy.workers or cpus()
+        # One common upstream pool means one worker: pools are per process.
+        self._count = 1 if config.proxy.thread_per_core is False else config.proxy.workers or cpus()
         self._board = Board.create(self._count, CELLS)
         self._exposition = Exposition(config.namespace, self._board)
         self._state = StatusState(self._exposition.local)
@@ -95,6 +96,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises BootError when the gateway cannot start."""
+        # Before the file is read, so that a change that is announced during boot is not missed.
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         try:
             first = self._load()
         except ResourcesError as error:
@@ -103,7 +106,6 @@ class Supervisor:
         self._bind()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stopping.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         for index in range(self._count):
             self._spawn(index)
         failure = await self._apply(first)

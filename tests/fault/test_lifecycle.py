@@ -174,6 +174,34 @@ def test_a_hangup_during_boot_is_neither_lost_nor_deadly(mock: Mock) -> None:
         until(lambda: ask(gw, "rev-1").status, lambda status: status == 200)
 
 
+@pytest.mark.parametrize("after", [0.0, 0.03, 0.06, 0.1, 0.2])
+def test_a_hangup_at_any_moment_of_boot_is_survived(mock: Mock, after: float) -> None:
+    with gateway(resources(mock.url)) as gw:
+        gw.stop()
+        gw.process = None
+        starter = threading.Thread(target=gw.start)
+        starter.start()
+        process = until(lambda: gw.process, lambda process: process is not None)
+        assert process is not None
+        # From its first own statement on; the interpreter's start is nobody's.
+        until(lambda: handles_hangup(process.pid), bool)
+        time.sleep(after)
+        process.send_signal(signal.SIGHUP)
+        starter.join()
+        assert ask(gw, "fast-chat").status == 200
+
+
+def handles_hangup(pid: int) -> bool:
+    """SIGHUP is ignored or caught."""
+    masks = re.findall(r"^Sig(?:Ign|Cgt):\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return any(int(mask, 16) >> (signal.SIGHUP - 1) & 1 for mask in masks)
+
+
+def worker_index(pid: int) -> int:
+    """Which worker a process is: the first argument of its module."""
+    return int(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"fastgw.runtime.worker\0")[1].split(b"\0")[0])
+
+
 def alive(pid: int) -> bool:
     """It runs; one that nobody has waited for yet does not."""
     try:
@@ -194,6 +222,8 @@ def test_a_killed_worker_costs_only_what_it_was_doing(mock: Mock) -> None:
                 until(lambda: running.answered, lambda count, more=running.answered + 300: count > more)  # type: ignore[misc]
                 victim, *others = gw.workers()
                 before = len(running.failures)
+                # Keep-alive connections stay with their worker: these, and no others, can lose an answer.
+                exposed = shared.connections_of(worker_index(victim))
                 os.kill(victim, signal.SIGKILL)
                 died = time.monotonic()
                 until(gw.workers, lambda pids, victim=victim: len(pids) == 3 and victim not in pids)  # type: ignore[misc]
@@ -204,10 +234,9 @@ def test_a_killed_worker_costs_only_what_it_was_doing(mock: Mock) -> None:
                         assert time.monotonic() - died < 2
                         time.sleep(0.01)
                 assert set(others) <= set(gw.workers())
-                # One connection per loop: no more than the victim's share of them were in flight on it.
-                assert len(running.failures) - before <= 12 - 2
+                assert len(running.failures) - before <= exposed
             assert running.refused == 0
-        assert 0 < len(running.failures) <= 30
+        assert running.failures
         assert running.statuses.keys() == {200}
         until(shared.in_flight, lambda count: count == 0)
         until(shared.connections, lambda count: count == 0)

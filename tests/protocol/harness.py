@@ -236,13 +236,16 @@ class Client(asyncio.Transport):
 
 
 class World:
-    """One worker's server with one caller. `seen` lists the bodies that reached `/echo` and `/park`."""
+    """One worker's server with one caller. `seen` lists the bodies that reached `/echo` and `/park`. With a real loop,
+    it is for an `Acceptor` to connect."""
 
-    def __init__(self, *, body_limit: int = 0, idle_timeout: float = 0.0) -> None:
+    def __init__(
+        self, *, body_limit: int = 0, idle_timeout: float = 0.0, real_loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self.loop = FakeLoop()
         self.board = Board.create(1)
         region = self.board.region(0)
-        loop = cast(asyncio.AbstractEventLoop, self.loop)
+        loop = real_loop or cast(asyncio.AbstractEventLoop, self.loop)
         config = Config(proxy=Proxy(addr="127.0.0.1:1", request_body_limit_bytes=body_limit), downstream=Downstream())
         registry = Registry(region, lambda definition: None)
         self.gateway = WorldGateway(loop, config, self.board, 0, registry, Log(0), serve.serve)
@@ -355,7 +358,7 @@ def endpoints() -> Iterator[None]:
         yield
     finally:
         for path in extra:
-            del serve.POST[path]
+            serve.POST.pop(path, None)
 
 
 def key_hash(key: bytes) -> str:

@@ -3,6 +3,8 @@
 from tests.protocol.vector import CHAT, JSON, KEY, Vector, accepted, chunked, get, post, raw, refused, request, sized
 
 GET = ("GET",)
+CONNECT = "9110 15.5.6: refused as a known method that is not allowed; nginx does not know it"
+UNREAD = "refused before its body was looked at; the broken chunk closes the connection"
 HELLO = "5\r\nhello\r\n0\r\n\r\n"
 EXPECT = "Expect: 100-continue"
 CL = "Content-Length: 5"
@@ -208,6 +210,7 @@ PIPELINES = [
         get() + request("CONNECT a:1 HTTP/1.1"),
         (200, 405),
         methods=("GET", "CONNECT"),
+        reason=CONNECT,
     ),
     Vector("pipeline-version-2", "9112 2.3", get() + request("GET / HTTP/2.0") + get(), (200, 505), methods=GET),
 ]
@@ -261,7 +264,7 @@ REFUSALS = [
         open=True,
         bodies=(b"x",),
     ),
-    Vector("early-404-broken-chunk", "9112 7.1", chunked("zz\r\n", path="/nowhere"), (404,)),
+    Vector("early-404-broken-chunk", "9112 7.1", chunked("zz\r\n", path="/nowhere"), (404,), reason=UNREAD),
     Vector(
         "early-404-length-never-sent", "9112 9.3", post("Content-Length: 60000", path="/nowhere"), (404,), waits=True
     ),

@@ -54,7 +54,11 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         body = call.upstream_body(target)
         if target.overrides is not None:
             body = target.overrides.apply_body(body)
-        connection = await ask(ex, target, operation, body)
+        connection = operation.pool.take() or await dial(ex, operation)
+        send(ex, connection, target, operation, body)
+        await park()
+        if 300 <= connection.answer.status < 400:
+            connection = await follow(ex, target, operation, body, connection)
         answer = connection.answer
         if not 200 <= answer.status < 300:
             raise answer_failure(answer.status, payload(connection), answer.retry_after)
@@ -78,33 +82,35 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
             ex.upstream = None
 
 
-async def ask(ex: Exchange, target: Target, operation: Operation, body: bytes) -> UpstreamConnection:
-    """Send the request and wait for the answer, or for the head of a stream; redirects are followed. The connection
-    is also left in `ex.upstream`."""
-    redirects = 0
-    while True:
-        connection = operation.pool.take()
-        if connection is None:
-            connection = await ex.wait(operation.pool.dial(), UpstreamConnection.close)
-        ex.upstream = connection
-        send(ex, connection, target, operation, body)
-        await park()
-        answer = connection.answer
-        if not 300 <= answer.status < 400 or redirects == MAX_REDIRECTS:
-            return connection
-        place = moved(operation, answer.status, answer.location)
+async def follow(
+    ex: Exchange, target: Target, operation: Operation, body: bytes, connection: UpstreamConnection
+) -> UpstreamConnection:
+    """Ask again where a redirect points to, as often as allowed; the connection with the last answer."""
+    for _ in range(MAX_REDIRECTS):
+        status = connection.answer.status
+        place = moved(operation, status, connection.answer.location)
         if place is None:
-            return connection
-        redirects += 1
+            break
+        if status in CHANGED_TO_GET:
+            body = b""
         ex.upstream = None
         connection.finish()
         operation = replace(place, pool=place.reach(place.url))
-        if answer.status in CHANGED_TO_GET:
-            body = b""
+        connection = operation.pool.take() or await dial(ex, operation)
+        send(ex, connection, target, operation, body)
+        await park()
+    return connection
+
+
+async def dial(ex: Exchange, operation: Operation) -> UpstreamConnection:
+    """A new connection. One that is finished after the caller has left is closed."""
+    return await ex.wait(operation.pool.dial(), UpstreamConnection.close)
 
 
 def send(ex: Exchange, connection: UpstreamConnection, target: Target, operation: Operation, body: bytes) -> None:
-    """Hand the request to the connection: constant head, request id, length, body."""
+    """Hand the request to the connection, which is `ex.upstream` from now on: constant head, request id, length,
+    body."""
+    ex.upstream = connection
     head = operation.stream_head if ex.stream else operation.head
     extra = b""
     if target.overrides is not None and operation.own:

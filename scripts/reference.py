@@ -70,7 +70,7 @@ def _bare(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Any]]:
         if isinstance(kind, inspect.Metadata):
             extra |= kind.extra or {}
             kind = kind.type
-        elif isinstance(kind, inspect.UnionType):
+        elif isinstance(kind, inspect.UnionType) and kind.includes_none:
             (kind,) = (option for option in kind.types if not isinstance(option, inspect.NoneType))
             extra.setdefault("nullable", True)
         else:
@@ -80,6 +80,8 @@ def _bare(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Any]]:
 def _name(kind: inspect.Type, extra: Mapping[str, Any]) -> str:
     if isinstance(kind, inspect.StructType):
         return "section"
+    if isinstance(kind, inspect.UnionType):
+        return " or ".join(_name(option, extra) for option in kind.types)
     if isinstance(kind, inspect.VarTupleType):
         return f"list of {_plural(_name(*_bare(kind.item_type)))}"
     if isinstance(kind, inspect.DictType):

@@ -14,7 +14,7 @@ PREFIX = len(b"/v1/models/")
 
 async def list_models(ex: Exchange) -> None:
     """Every listed model that the key covers, sorted by id."""
-    caller = authenticate(ex)
+    caller = await authenticate(ex)
     now = int(time.time())
     data = [entry(name, owner, now) for name, owner in ex.snapshot.listing if caller.models.allows(name)]
     ex.answer_json(200, orjson.dumps({"object": "list", "data": data}))
@@ -22,7 +22,7 @@ async def list_models(ex: Exchange) -> None:
 
 async def retrieve_model(ex: Exchange) -> None:
     """One model of that list; its id may contain `/`, raw or percent-encoded."""
-    caller = authenticate(ex)
+    caller = await authenticate(ex)
     wanted = unquote_to_bytes(ex.request.path[PREFIX:]).decode("utf-8", "replace")
     for name, owner in ex.snapshot.listing:
         if name == wanted and caller.models.allows(name):

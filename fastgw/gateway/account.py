@@ -28,6 +28,10 @@ class Accounts:
         self._client_of: dict[bytes | None, str] = {}
         self.allowed = registry.counter("auth_decisions_total", ("api_key", "allowed", "none")).inc
 
+    def allowed_token(self) -> None:
+        """A caller was let in with a token."""
+        self._registry.counter("auth_decisions_total", ("jwt", "allowed", "none")).inc()
+
     def denied(self, method: str, reason: str) -> None:
         """A caller was turned away."""
         self._registry.counter("auth_decisions_total", (method, "denied", reason)).inc()

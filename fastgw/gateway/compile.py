@@ -7,6 +7,7 @@ import orjson
 
 from fastgw.config.schema import Config
 from fastgw.core.errors import GatewayError
+from fastgw.gateway.identity import compile_identity
 from fastgw.gateway.snapshot import Caller, Operation, Snapshot, Target
 from fastgw.policy.access import ModelPatterns, Networks
 from fastgw.policy.deadlines import answer_deadline, stream_deadline
@@ -36,8 +37,10 @@ class Compiler:
         models = {
             row.value.display_name: self._target(row, keys.get(row.value.provider_key_id)) for row in resources.models
         }
-        callers = {row.value.key_hash: caller(row) for row in resources.api_keys}
-        return Snapshot(revision, callers, models, listing(resources.models))
+        by_id = {row.id: caller(row) for row in resources.api_keys}
+        callers = {row.value.key_hash: by_id[row.id] for row in resources.api_keys}
+        identity = compile_identity(resources, by_id)
+        return Snapshot(revision, callers, models, listing(resources.models), identity)
 
     def _target(self, row: Row[Model], key_row: Row[ProviderKey] | None) -> Target:
         model, upstream = row.value, self._config.upstream

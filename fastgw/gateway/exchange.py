@@ -14,6 +14,7 @@ from fastgw.gateway.account import settle
 
 if TYPE_CHECKING:
     from fastgw.gateway.gateway import Gateway
+    from fastgw.gateway.identity import Principal
     from fastgw.gateway.relay import StreamRelay
     from fastgw.gateway.snapshot import Caller, Snapshot, Target
     from fastgw.upstream.connection import UpstreamConnection
@@ -64,6 +65,7 @@ class Exchange(Fiber):
         "gone",
         "head_sent",
         "operation",
+        "principal",
         "prompt_tokens",
         "provider_request_id",
         "relay",
@@ -95,6 +97,7 @@ class Exchange(Fiber):
         self.awaits_body = False
         self.body_limit = 0
         self.caller: Caller | None = None
+        self.principal: Principal | None = None
         self.counted = False
         self.alias = ""
         self.stream = False

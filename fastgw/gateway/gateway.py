@@ -9,6 +9,7 @@ from fastgw.config.schema import Config
 from fastgw.core.deadlines import Deadlines
 from fastgw.gateway.account import Accounts
 from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.keys import KeySource
 from fastgw.gateway.snapshot import Snapshot
 from fastgw.policy.client_ip import ClientAddress
 from fastgw.policy.client_type import ClientTypes
@@ -32,11 +33,13 @@ class Gateway:
         registry: Registry,
         log: Log,
         serve: Serve,
+        keys: KeySource,
     ) -> None:
         self.loop = loop
         self.config = config
         self.serve = serve
         self.log = log
+        self.keys = keys
         self.registry = registry
         self.accounts = Accounts(registry, ClientTypes(config.observability.metrics.client_type_rules))
         self.draining = board.draining

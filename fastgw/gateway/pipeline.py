@@ -27,7 +27,7 @@ Decode = Callable[[Exchange, bytes], Call]
 
 async def run(ex: Exchange, decode: Decode) -> None:
     """Serve one call of an operation that goes to a model."""
-    authenticate(ex)
+    await authenticate(ex)
     ex.counted = True
     call = decode(ex, ready(ex) or await receive(ex))
     ex.stream = call.stream

@@ -6,7 +6,7 @@ pins the snapshot that was current when it began.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -15,6 +15,9 @@ from fastgw.policy.access import ModelPatterns, Networks, best_wildcard, substit
 from fastgw.providers.openai import UpstreamURL
 from fastgw.providers.overrides import Overrides
 from fastgw.upstream.pool import Pool
+
+if TYPE_CHECKING:
+    from fastgw.gateway.identity import Identity
 
 
 @dataclass(slots=True, eq=False)
@@ -82,15 +85,22 @@ class Target:
 
 
 class Snapshot:
-    """Callers by key hash, models by name. `listing`: (name, owner) for `GET /v1/models`, sorted by name."""
+    """Callers by key hash, models by name. `listing`: (name, owner) for `GET /v1/models`, sorted by name. `identity`
+    is None when no identity provider is enabled."""
 
     def __init__(
-        self, revision: int, callers: dict[str, Caller], models: dict[str, Target], listing: list[tuple[str, str]]
+        self,
+        revision: int,
+        callers: dict[str, Caller],
+        models: dict[str, Target],
+        listing: list[tuple[str, str]],
+        identity: "Identity | None" = None,
     ) -> None:
         self.revision = revision
         self.callers = callers
         self.models = models
         self.listing = listing
+        self.identity = identity
         self._wildcards = [name for name in models if name.count("*") == 1]
 
     def model(self, name: str) -> Target | None:

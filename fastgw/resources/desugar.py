@@ -56,20 +56,26 @@ def desugar_api_key(entry: dict[str, object], context: Context) -> Iterator[str]
         entry["key_hash"] = hashlib.sha256(plaintext.encode()).hexdigest()
 
 
+def desugar_claim_mapping(entry: dict[str, object], context: Context) -> Iterator[str]:
+    resolve = entry.get("resolve")
+    if isinstance(resolve, dict):
+        yield from _by_name(resolve, "api_key", "api_key_id", "api_keys", "api key", context, "resolve.")
+
+
 def _by_name(
-    entry: dict[str, object], sugar: str, target: str, kind: str, label: str, context: Context
+    entry: dict[str, object], sugar: str, target: str, kind: str, label: str, context: Context, within: str = ""
 ) -> Iterator[str]:
-    """Replace the name under ``sugar`` by the id under ``target``."""
+    """Replace the name under ``sugar`` by the id under ``target``. ``within`` is the path of ``entry``, dotted."""
     if sugar not in entry:
         return
     name = entry.pop(sugar)
     known = context.names[kind]
     if target in entry:
-        yield f"`{sugar}` (a name reference) and `{target}` are mutually exclusive — set exactly one"
+        yield f"`{within}{sugar}` (a name reference) and `{within}{target}` are mutually exclusive — set exactly one"
     elif not isinstance(name, str):
-        yield f"schema validation failed at `/{sugar}`: expected a string"
+        yield f"schema validation failed at `/{within.replace('.', '/')}{sugar}`: expected a string"
     elif name in known:
         entry[target] = known[name]
     else:
         defined = f"defined {kind}: {names_list(known)}" if known else f"no {kind} are defined in this file"
-        yield f"`{sugar}` references unknown {label} {quoted(name)} ({defined})"
+        yield f"`{within}{sugar}` references unknown {label} {quoted(name)} ({defined})"

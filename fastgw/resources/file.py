@@ -8,7 +8,7 @@ one run reports all errors of the file.
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,10 +17,12 @@ from fastgw.core.yaml import YamlError, load_documents
 from fastgw.resources.desugar import Context
 from fastgw.resources.interpolate import interpolate
 from fastgw.resources.kinds import KINDS, Kind
-from fastgw.resources.models import ApiKey, Model, Resources, Row
+from fastgw.resources.models import ApiKey, ClaimMapping, Model, OidcProvider, Resources, Row
 from fastgw.resources.references import check_references
 from fastgw.resources.report import FileProblem, ResourcesError, quoted
 from fastgw.resources.validate import problems
+
+T = TypeVar("T", bound=Struct)
 
 _FILE: Final = "(file)"
 _VERSION: Final = "_format_version"
@@ -87,9 +89,13 @@ class _Load:
             value = self._decode(entry, context)
             if value is not None:
                 served[entry.kind.name].append(_Served(entry.scope, Row(entry.id, value)))
-        models = [(item.scope, item.row.value) for item in served["models"] if isinstance(item.row.value, Model)]
-        api_keys = [(item.scope, item.row.value) for item in served["api_keys"] if isinstance(item.row.value, ApiKey)]
-        self.failures += check_references(models, api_keys, self._names)
+        self.failures += check_references(
+            _of(served["models"], Model),
+            _of(served["api_keys"], ApiKey),
+            _of(served["oidc_providers"], OidcProvider),
+            _of(served["claim_mappings"], ClaimMapping),
+            self._names,
+        )
         return served
 
     def _fail(self, scope: str, message: str) -> None:
@@ -160,6 +166,10 @@ class _Load:
         for failure in failures:
             self._fail(entry.scope, failure)
         return None if failures else msgspec.convert(document, kind.struct)
+
+
+def _of(served: list[_Served], struct: type[T]) -> list[tuple[str, T]]:
+    return [(item.scope, item.row.value) for item in served if isinstance(item.row.value, struct)]
 
 
 def _identity(kind: Kind, document: dict[str, object]) -> tuple[str, str | None]:

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from fastgw.resources.desugar import Context, desugar_api_key, desugar_model
-from fastgw.resources.models import ApiKey, Model, ProviderKey
+from fastgw.resources.desugar import Context, desugar_api_key, desugar_claim_mapping, desugar_model
+from fastgw.resources.models import ApiKey, ClaimMapping, Model, OidcProvider, ProviderKey
 
 # Fixed for all namespaces, so that an id depends on nothing but the kind and the name.
 _ID_NAMESPACE: Final = uuid.UUID("63e50ab2-677a-54d3-8d1e-c0cb29ceae94")
@@ -40,8 +40,8 @@ KINDS: Final = (
     Kind("cache_policies"),
     Kind("observability_exporters"),
     Kind("rate_limit_policies"),
-    Kind("oidc_providers"),
-    Kind("claim_mappings"),
+    Kind("oidc_providers", struct=OidcProvider),
+    Kind("claim_mappings", struct=ClaimMapping, desugar=desugar_claim_mapping),
     Kind("passthrough_routes", ("name", "display_name")),
     Kind("mcp_auth_settings", ()),
 )

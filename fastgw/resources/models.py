@@ -17,6 +17,7 @@ T = TypeVar("T")
 NOT_NULL: Final = Meta(extra={"nullable": False})
 
 Text = Annotated[str, Meta(min_length=1)]
+Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
 UInt32 = Annotated[int, Meta(ge=0, extra={"format": "uint32"})]
 UInt64 = Annotated[int, Meta(ge=0, extra={"format": "uint64"})]
 Positive32 = Annotated[int, Meta(ge=1, extra={"format": "uint32"})]
@@ -220,12 +221,49 @@ class ApiKey(Document, frozen=True, kw_only=True):
         return None if self.expires_at is None else parse_rfc3339(self.expires_at)
 
 
+class OidcProvider(Document, frozen=True, kw_only=True):
+    """An issuer of tokens that callers may present instead of a key. Claims are named by dotted paths."""
+
+    name: Text
+    issuer: Text
+    audiences: Texts
+    jwks_uri: Annotated[Text | None, NOT_NULL] = None
+    identity_claim: Text = "sub"
+    required_scopes: tuple[str, ...] = ()
+    bound_claims: dict[str, str | Texts] = {}
+    leeway_secs: Annotated[int, Meta(ge=0, le=300, extra={"format": "uint64"})] = 0
+    enabled: bool = True
+
+
+class ClaimMatch(Document, frozen=True, kw_only=True):
+    claim: Text
+    op: Literal["exact", "contains"]
+    values: Texts
+
+
+class ClaimResolve(Document, frozen=True, kw_only=True):
+    api_key_id: Text
+
+
+class ClaimMapping(Document, frozen=True, kw_only=True):
+    """Which API key the tokens of a provider stand for when all of ``match`` holds. Lower ``priority`` comes first."""
+
+    name: Text
+    jwt_provider: Text
+    match: Annotated[tuple[ClaimMatch, ...], Meta(min_length=1)]
+    resolve: ClaimResolve
+    priority: UInt32 = 0
+    enabled: bool = True
+
+
 class Resources(Struct, frozen=True, kw_only=True):
     """Everything that one source defines, in its order. ``source_hash`` is the SHA-256 of what was read, in hex."""
 
     provider_keys: tuple[Row[ProviderKey], ...] = ()
     models: tuple[Row[Model], ...] = ()
     api_keys: tuple[Row[ApiKey], ...] = ()
+    oidc_providers: tuple[Row[OidcProvider], ...] = ()
+    claim_mappings: tuple[Row[ClaimMapping], ...] = ()
     source_hash: str
 
 

@@ -9,8 +9,6 @@ from fastgw.resources.models import Resources
 _MODEL_FIELDS = ("rate_limit", "cooldown", "background_model_check", "auto_prompt_caching", "embedding", "cost")
 _KEY_FIELDS = (
     "rate_limit",
-    "jwt_subject",
-    "jwt_provider",
     "mcp_access",
     "mcp_rate_limits",
     "allowed_agents",
@@ -28,6 +26,10 @@ def resource_notices(resources: Resources) -> Iterator[str]:
         count = sum(getattr(row.value, field) is not None for row in resources.api_keys)
         if count:
             yield f"api_keys.{field} is not enforced in this version (set on {count})"
+    providers = {row.value.name for row in resources.oidc_providers}
+    count = sum(row.value.jwt_provider not in {None, *providers} for row in resources.api_keys)
+    if count:
+        yield f"api_keys.jwt_provider names no OIDC provider that is defined (on {count})"
 
 
 def config_notices(config: Config) -> Iterator[str]:

@@ -46,15 +46,19 @@ def _check(value: object, kind: inspect.Type, pointer: str, extra: dict[str, obj
     if isinstance(kind, inspect.Metadata):
         yield from _check(value, kind.type, pointer, {**extra, **(kind.extra or {})})
     elif isinstance(kind, inspect.UnionType):
-        (inner,) = (option for option in kind.types if not isinstance(option, inspect.NoneType))
-        if value is not None or extra.get("nullable") is False:
-            yield from _check(value, inner, pointer, extra)
+        options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
+        if len(options) > 1:
+            yield from _check_text_or_array(value, options, pointer)
+        elif value is not None or extra.get("nullable") is False:
+            yield from _check(value, options[0], pointer, extra)
     elif isinstance(kind, inspect.StructType):
         yield from _check_struct(value, kind, pointer)
     elif isinstance(kind, inspect.VarTupleType):
         if not isinstance(value, list):
             yield Problem(pointer, "expected an array")
             return
+        if kind.min_length is not None and len(value) < kind.min_length:
+            yield Problem(pointer, f"must have at least {kind.min_length} item(s)")
         for index, item in enumerate(value):
             yield from _check(item, kind.item_type, f"{pointer}/{index}", {})
     elif isinstance(kind, inspect.DictType):
@@ -85,6 +89,15 @@ def _check_struct(value: object, kind: inspect.StructType, pointer: str, aliases
         elif field.required and field.name not in present:
             present.add(field.name)
             yield Problem(pointer, f"missing required field `{name}`")
+
+
+def _check_text_or_array(value: object, options: list[inspect.Type], pointer: str) -> Iterator[Problem]:
+    """The one kind of union in the resource types: JSON strings and arrays are told apart by their type."""
+    wanted = inspect.VarTupleType if isinstance(value, list) else inspect.StrType
+    if not isinstance(value, list | str):
+        yield Problem(pointer, "expected a string or an array")
+        return
+    yield from _check(value, next(option for option in options if isinstance(option, wanted)), pointer, {})
 
 
 def _check_scalar(value: object, kind: inspect.Type, pointer: str, extra: dict[str, object]) -> Iterator[Problem]:

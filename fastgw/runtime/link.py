@@ -38,7 +38,30 @@ class Announce(msgspec.Struct, tag=True, frozen=True):
     definition: Definition
 
 
-Message = Configure | Stop | Staged | Announce
+class FetchKeys(msgspec.Struct, tag=True, frozen=True):
+    """From a worker: the key set of an issuer is wanted. `have` is the version that the worker holds (0: none),
+    `refused` says that it lacks a key."""
+
+    id: int
+    issuer: str
+    jwks_uri: str | None
+    have: int
+    refused: bool
+
+
+class Keys(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: the answer to `FetchKeys` with this `id`. No `document`: the worker has it. It serves for `fresh`
+    seconds; for `settled` seconds no newer one can be had."""
+
+    id: int
+    version: int = 0
+    document: bytes | None = None
+    fresh: float = 0.0
+    settled: float = 0.0
+    error: str | None = None
+
+
+Message = Configure | Stop | Staged | Announce | FetchKeys | Keys
 
 
 class Link(asyncio.Protocol):

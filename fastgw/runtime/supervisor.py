@@ -21,11 +21,13 @@ from fastgw.config.load import load_config
 from fastgw.config.schema import Config
 from fastgw.http.listen import bind
 from fastgw.resources.file import load_resources
+from fastgw.resources.kinds import KINDS
 from fastgw.resources.models import encode_resources
 from fastgw.resources.notices import config_notices, resource_notices
 from fastgw.resources.report import ResourcesError
 from fastgw.runtime.errors import BootError
-from fastgw.runtime.link import Announce, Configure, Message, Stop
+from fastgw.runtime.jwks import Fetcher, KeyServer
+from fastgw.runtime.link import Announce, Configure, FetchKeys, Keys, Message, Stop
 from fastgw.runtime.lull import refuse_handshakes
 from fastgw.runtime.process import WorkerProcess
 from fastgw.runtime.status import StatusListener, StatusState
@@ -93,6 +95,8 @@ class Supervisor:
         self._listener: socket.socket | None = None
         self._status: StatusListener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._fetcher = Fetcher(config.upstream.tls)
+        self._keys = KeyServer(self._loop, self._fetcher.get, self._board.set_keys, log)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises BootError when the gateway cannot start."""
@@ -153,7 +157,7 @@ class Supervisor:
     def _load(self) -> Loaded:
         """Read and check the resources file. Raises ResourcesError with the whole report."""
         resources = load_resources(self._resources_path(), self._environ)
-        counts = {kind: len(getattr(resources, kind)) for kind in ("provider_keys", "models", "api_keys")}
+        counts = {kind.name: len(getattr(resources, kind.name)) for kind in KINDS if kind.struct is not None}
         return Loaded(encode_resources(resources), resources.source_hash, counts, list(resource_notices(resources)))
 
     def _resources_path(self) -> Path:
@@ -243,6 +247,17 @@ class Supervisor:
     def _received(self, worker: WorkerProcess, message: Message) -> None:
         if isinstance(message, Announce):
             self._exposition.define(worker.index, message.definition)
+        elif isinstance(message, FetchKeys):
+            self._background(self._send_keys(worker, message))
+
+    async def _send_keys(self, worker: WorkerProcess, question: FetchKeys) -> None:
+        try:
+            answer = await self._keys.answer(question)
+        except Exception as error:
+            # A worker has requests waiting for this: it must hear of it whatever happens.
+            self._log.defect("key set request failed", error)
+            answer = Keys(question.id, error="internal error")
+        worker.send(answer)
 
     def _gone(self, worker: WorkerProcess) -> None:
         self._board.clear_gauges(worker.index)
@@ -281,6 +296,7 @@ class Supervisor:
         if self._listener is not None and refuse_handshakes(self._listener):
             await asyncio.sleep(SETTLE_SECONDS)
         await self._end_workers()
+        await self._fetcher.close()
         if self._status is not None:
             self._status.close()
 

@@ -25,7 +25,8 @@ from fastgw.http.connection import Connection
 from fastgw.http.listen import Acceptor
 from fastgw.http.server import Server
 from fastgw.resources.models import decode_resources
-from fastgw.runtime.link import Announce, Configure, Link, Message, Staged, Stop
+from fastgw.runtime.keys import WorkerKeys
+from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Staged, Stop
 from fastgw.state.board import Board
 from fastgw.telemetry.log import Log, parse_level
 from fastgw.telemetry.metrics import Registry
@@ -44,6 +45,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._finished = asyncio.Event()
         self._link = Link(self._received, self._orphaned)
+        self._keys = WorkerKeys(self._loop, self._link.send, board.keys)
         self._server: Server | None = None
         self._acceptor: Acceptor | None = None
         self._gateway: Gateway | None = None
@@ -68,6 +70,8 @@ class Worker:
             self._configure(message)
         elif isinstance(message, Stop):
             self._stop()
+        elif isinstance(message, Keys):
+            self._keys.received(message)
 
     def _configure(self, message: Configure) -> None:
         try:
@@ -104,7 +108,7 @@ class Worker:
             ),
         )
         self._compiler = Compiler(config, self._pools, log)
-        gateway = self._gateway = Gateway(loop, config, self._board, self._index, registry, log, serve)
+        gateway = self._gateway = Gateway(loop, config, self._board, self._index, registry, log, serve, self._keys)
 
         def make(connection: Connection, request: Request) -> Exchange:
             return Exchange(gateway, connection, request)
@@ -114,6 +118,7 @@ class Worker:
             make,
             server_token=f"{config.namespace.upper()}/{__version__}".encode(),
             mint=gateway.mint,
+            request_id=gateway.request_id,
             id_field=f"x-{config.namespace}-request-id".encode(),
             idle_timeout=float(config.downstream.idle_timeout_secs),
             draining=lambda: bool(self._board.draining()),

@@ -6,6 +6,7 @@ The supervisor creates the board before it starts the workers; they inherit its 
     header, 8 cells        0 revision   the configuration revision that every worker must serve
                            1 draining   1 once shutdown has begun
                            2 ready      1 once a configuration has been applied
+                           3 keys       version of the newest key set of an identity provider
     region of worker 0     0 in_flight    requests from their head to the last byte of the answer
                            1 connections  open client connections
                            2 announced    metric series that this worker has announced (see telemetry.metrics)
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from fastgw._speedups.cells import Cell, Cells
 
 LINE = 8
-REVISION, DRAINING, READY = 0, 1, 2
+REVISION, DRAINING, READY, KEYS = 0, 1, 2, 3
 IN_FLIGHT, CONNECTIONS, ANNOUNCED = 0, 1, 2
 HEADER = FIXED = LINE
 
@@ -65,11 +66,12 @@ class Region:
 
 
 class Board:
-    """`revision`, `draining` and `ready` are read with one compiled call each, for use on every request."""
+    """`revision`, `draining`, `ready` and `keys` are read with one compiled call each, for use on every request."""
 
     revision: Callable[[], int]
     draining: Callable[[], int]
     ready: Callable[[], int]
+    keys: Callable[[], int]
 
     def __init__(self, fd: int, workers: int, cells_per_worker: int) -> None:
         """Raises ValueError when the file does not have the size that `board_cells` tells."""
@@ -80,6 +82,7 @@ class Board:
         self.revision = Cell(self.cells, REVISION).get
         self.draining = Cell(self.cells, DRAINING).get
         self.ready = Cell(self.cells, READY).get
+        self.keys = Cell(self.cells, KEYS).get
 
     @classmethod
     def create(cls, workers: int, cells_per_worker: int = 16384) -> "Board":
@@ -119,6 +122,9 @@ class Board:
 
     def set_ready(self) -> None:
         self.cells.set(READY, 1)
+
+    def set_keys(self, version: int) -> None:
+        self.cells.set(KEYS, version)
 
     def region(self, worker: int) -> Region:
         """Raises IndexError for a worker that the board has no room for."""

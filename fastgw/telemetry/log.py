@@ -79,10 +79,10 @@ class Log:
         identity = request_id.decode() if request_id else None
         self.error("fastgw", what, defect=type(error).__name__, place=place, request_id=identity)
 
-    def rejected_credential(self, **fields: Any) -> None:
-        """A credential that is known but may not be used."""
-        if self.level >= 2:
-            self._write(2, "fastgw::auth", "rejected inbound credential", fields, bare=_BARE)
+    def denied(self, level: int, message: str, **fields: Any) -> None:
+        """A caller was turned away."""
+        if self.level >= level:
+            self._write(level, "fastgw::auth", message, fields, bare=_BARE)
 
     def request(self, request_id: str, message: str, fields: dict[str, Any]) -> None:
         """An info line about one request."""

@@ -33,6 +33,8 @@ from fastgw.gateway.snapshot import Caller, Snapshot
 from fastgw.http.connection import Connection
 from fastgw.http.server import Server
 from fastgw.policy.access import ModelPatterns
+from fastgw.runtime.keys import WorkerKeys
+from fastgw.runtime.link import FetchKeys
 from fastgw.state.board import Board
 from fastgw.telemetry.log import Log
 from fastgw.telemetry.metrics import Registry
@@ -235,6 +237,15 @@ class Client(asyncio.Transport):
             self.protocol.connection_lost(error)
 
 
+def no_keys(loop: asyncio.AbstractEventLoop) -> WorkerKeys:
+    """Key sets for a gateway without identity providers: never asked for."""
+
+    def send(question: FetchKeys) -> None:
+        raise AssertionError(question)
+
+    return WorkerKeys(loop, send, lambda: 0)
+
+
 class World:
     """One worker's server with one caller. `seen` lists the bodies that reached `/echo` and `/park`. With a real loop,
     it is for an `Acceptor` to connect."""
@@ -248,7 +259,7 @@ class World:
         loop = real_loop or cast(asyncio.AbstractEventLoop, self.loop)
         config = Config(proxy=Proxy(addr="127.0.0.1:1", request_body_limit_bytes=body_limit), downstream=Downstream())
         registry = Registry(region, lambda definition: None)
-        self.gateway = WorldGateway(loop, config, self.board, 0, registry, Log(0), serve.serve)
+        self.gateway = WorldGateway(loop, config, self.board, 0, registry, Log(0), serve.serve, no_keys(loop))
         self.gateway.world = self
         caller = Caller("k1", "caller", ModelPatterns(["*"]), False, None, None, None, None)
         self.gateway.stage(Snapshot(1, {key_hash(API_KEY): caller}, {}, [("m", "mock")]))

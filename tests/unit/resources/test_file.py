@@ -66,6 +66,15 @@ def caller(**members: object) -> dict[str, object]:
     return {"display_name": "a", "key_hash": "h", "allowed_models": [], **members}
 
 
+def idp(**members: object) -> dict[str, object]:
+    return {"name": "o", "issuer": "https://i", "audiences": ["gateway"], **members}
+
+
+def mapping(**members: object) -> dict[str, object]:
+    match = [{"claim": "team", "op": "exact", "values": ["red"]}]
+    return {"name": "c", "jwt_provider": "o", "match": match, "resolve": {"api_key": "a"}, **members}
+
+
 def test_good_file(tmp_path: Path) -> None:
     resources = load(tmp_path, GOOD)
     (provider_key,) = resources.provider_keys
@@ -79,6 +88,17 @@ def test_good_file(tmp_path: Path) -> None:
     assert resources.source_hash == hashlib.sha256((tmp_path / "resources.yaml").read_bytes()).hexdigest()
     assert decode_resources(encode_resources(resources)) == resources
     assert b"sk-caller" not in encode_resources(resources)
+
+
+def test_identity_providers(tmp_path: Path) -> None:
+    text = document(api_keys=[caller()], oidc_providers=[idp()], claim_mappings=[mapping()])
+    resources = load(tmp_path, text)
+    (api_key,), (provider,), (rule,) = resources.api_keys, resources.oidc_providers, resources.claim_mappings
+    assert rule.value.resolve.api_key_id == api_key.id
+    assert (provider.value.identity_claim, provider.value.leeway_secs, provider.value.enabled) == ("sub", 0, True)
+    by_id = load(tmp_path, text.replace('"api_key": "a"', f'"api_key_id": "{api_key.id}"'))
+    assert by_id.claim_mappings == resources.claim_mappings
+    assert decode_resources(encode_resources(resources)) == resources
 
 
 def test_ids_depend_on_kind_and_name_only(tmp_path: Path) -> None:
@@ -137,6 +157,8 @@ def test_interpolated_names_and_types(tmp_path: Path) -> None:
 P = 'provider_keys[0] ("p")'
 M = 'models[0] ("m")'
 A = 'api_keys[0] ("a")'
+IDP = 'oidc_providers[0] ("o")'
+C = 'claim_mappings[0] ("c")'
 F = "(file)"
 NAMES = ", ".join(kind.name for kind in KINDS)
 
@@ -398,6 +420,68 @@ REPORTS: list[tuple[str, list[tuple[str, str]]]] = [
     ),
     (
         document(
+            api_keys=[caller()],
+            oidc_providers=[
+                idp(),
+                idp(name="q"),
+                idp(name="r", enabled=False),
+                idp(name="s", issuer="https://u:p@i"),
+                idp(name="t", issuer="https://u:p@i", jwks_uri="https://k?x=1&Token=2"),
+            ],
+            claim_mappings=[
+                mapping(jwt_provider="x", resolve={"api_key_id": "y"}),
+                mapping(name="d", resolve={"api_key": "a", "api_key_id": "y"}),
+                mapping(name="e", resolve={"api_key": "b"}),
+                mapping(name="f", resolve={"api_key": 5}),
+                mapping(name="g", resolve={}),
+                mapping(name="h", resolve=5),
+                mapping(name="i", match=[]),
+            ],
+        ),
+        [
+            (
+                'claim_mappings[1] ("d")',
+                "`resolve.api_key` (a name reference) and `resolve.api_key_id` are mutually exclusive"
+                " — set exactly one",
+            ),
+            (
+                'claim_mappings[2] ("e")',
+                '`resolve.api_key` references unknown api key "b" (defined api_keys: a)',
+            ),
+            ('claim_mappings[3] ("f")', "schema validation failed at `/resolve/api_key`: expected a string"),
+            (
+                'claim_mappings[4] ("g")',
+                "schema validation failed at `/resolve`: missing required field `api_key_id`",
+            ),
+            ('claim_mappings[5] ("h")', "schema validation failed at `/resolve`: expected an object"),
+            ('claim_mappings[6] ("i")', "schema validation failed at `/match`: must have at least 1 item(s)"),
+            (
+                'oidc_providers[1] ("q")',
+                f'duplicate enabled OIDC issuer "https://i": already used by {IDP}'
+                " — tokens of this issuer would be refused",
+            ),
+            (
+                'oidc_providers[4] ("t")',
+                'duplicate enabled OIDC issuer "…": already used by oidc_providers[3] ("s")'
+                " — tokens of this issuer would be refused",
+            ),
+            (C, 'jwt_provider references unknown OIDC provider "x" (defined providers: o, q, r, s, t)'),
+            (
+                C,
+                'resolve.api_key_id "y" does not match any api key defined in this file'
+                " — use `resolve.api_key` with the key's display_name",
+            ),
+            *(
+                (
+                    f'oidc_providers[{index}] ("{name}")',
+                    f"{field} must not embed credentials (user information or a query parameter that holds one)",
+                )
+                for index, name, field in ((3, "s", "issuer"), (4, "t", "issuer"), (4, "t", "jwks_uri"))
+            ),
+        ],
+    ),
+    (
+        document(
             provider_keys=[key()],
             models=[{"display_name": "m", "provider": "v", "model_name": "n", "provider_key_id": "x"}],
         ),
@@ -568,8 +652,8 @@ def test_quickstart_needs_no_environment() -> None:
 
 def test_the_annotated_example_shows_every_field() -> None:
     text = (Path(__file__).parents[3] / "config" / "resources.example.yaml").read_text()
-    # jwt_* is left to the collections it refers to; the rest of what it omits is one of two spellings.
-    omitted = {"secret", "branded_provider", "pk_label", "jwt_subject", "jwt_provider", "provider_key_id"}
+    # One of two spellings is enough.
+    omitted = {"secret", "branded_provider", "pk_label", "provider_key_id"}
     for kind in KINDS:
         for field in kind.struct.__struct_fields__ if kind.struct is not None else ():
             assert f"{field}:" in text or field in omitted, field

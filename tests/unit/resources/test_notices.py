@@ -1,7 +1,7 @@
 """What is accepted without effect is said."""
 
 from fastgw.config.schema import Admin, Config, Metrics, MetricsOtlp, Observability, Proxy
-from fastgw.resources.models import ApiKey, Model, ModelRateLimit, RateLimit, Resources, Row
+from fastgw.resources.models import ApiKey, Model, ModelRateLimit, OidcProvider, RateLimit, Resources, Row
 from fastgw.resources.notices import config_notices, resource_notices
 
 
@@ -14,6 +14,16 @@ def test_every_field_without_effect_is_named_once() -> None:
         "api_keys.rate_limit is not enforced in this version (set on 1)",
         "api_keys.allowed_agents is not enforced in this version (set on 1)",
     ]
+
+
+def test_a_binding_to_no_provider_is_said() -> None:
+    provider = OidcProvider(name="idp", issuer="https://i", audiences=("a",))
+    keys = tuple(
+        Row(str(index), ApiKey(key_hash=str(index), allowed_models=(), jwt_subject="s", jwt_provider=name))
+        for index, name in enumerate(("idp", "pdi", None))
+    )
+    resources = Resources(api_keys=keys, oidc_providers=(Row("p", provider),), source_hash="")
+    assert list(resource_notices(resources)) == ["api_keys.jwt_provider names no OIDC provider that is defined (on 1)"]
 
 
 def test_nothing_set_nothing_said() -> None:

@@ -37,7 +37,7 @@ def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
 def test_no_value_makes_a_second_line(sink: Sink, quoted: str, bare: str, other: object) -> None:
     lines = Log(LEVELS["trace"], fd=sink.fd)
     lines.info("fastgw", "event", text=quoted, other=other)
-    lines.rejected_credential(reason="key_disabled", path=bare, source_ip=quoted)
+    lines.denied(LEVELS["warn"], "rejected", reason="key_disabled", path=bare, source_ip=quoted)
     written = sink.take()
     assert written.endswith("\n")
     assert written.count("\n") == 2
@@ -55,7 +55,7 @@ def test_values_cannot_forge_fields_or_control_a_terminal(sink: Sink, text: str)
 
 
 def test_a_bare_value_has_no_blank(sink: Sink) -> None:
-    Log(LEVELS["info"], fd=sink.fd).rejected_credential(reason="key_expired", path="/a path=/b")
+    Log(LEVELS["info"], fd=sink.fd).denied(LEVELS["warn"], "rejected", reason="key_expired", path="/a path=/b")
     (line,) = sink.take().splitlines()
     assert line.endswith("path=/a\\u0020path=/b")
 

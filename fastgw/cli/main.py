@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -60,6 +61,16 @@ def quickstart(port: int, mock_port: int) -> None:
     from fastgw.cli.quickstart import quickstart as run_both
 
     sys.exit(run_both(port, mock_port))
+
+
+@main.command()
+@click.option("--model", required=True, help="Upstream model name; it decides the encoding.")
+@click.argument("file", type=click.File("rb"))
+def tokens(model: str, file: BinaryIO) -> None:
+    """Print how many tokens the text of FILE (or - for standard input) has."""
+    from fastgw.cli.tokens import tokens as count
+
+    click.echo(count(model, file))
 
 
 @main.command("mock-upstream", context_settings={"ignore_unknown_options": True}, add_help_option=False)

@@ -185,7 +185,8 @@ class TestReference:
             if not path.relative_to(ROOT / "fastgw").as_posix().startswith(loaders)
         ]
         for entry in reference.read_words(document).effects:
-            access = re.compile(r"\." + re.escape(".".join(entry.split(".")[-2:])) + r"\b")
+            names = entry.split(".")[-2:]
+            access = re.compile((r"\." if len(names) > 1 else r"\bconfig\.") + re.escape(".".join(names)) + r"\b")
             assert not [found for text in code for found in access.findall(text)], entry
 
     def test_what_the_operator_is_told_has_no_effect(self) -> None:

@@ -13,23 +13,24 @@ T = TypeVar("T")
 
 
 class Deadlines(Generic[T]):
-    """Calls `expired(item)` once an item has been in for `seconds`, unless it is discarded first."""
+    """Calls `expired(item)` once an item has been in for `seconds`, unless it is discarded first. `due` holds what is
+    in; its truth is what a hot path asks."""
 
-    __slots__ = ("_due", "_expired", "_handle", "_loop", "seconds")
+    __slots__ = ("_expired", "_handle", "_loop", "due", "seconds")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expired: Callable[[T], None]) -> None:
         self.seconds = seconds
         self._loop = loop
         self._expired = expired
-        self._due: dict[T, float] = {}
+        self.due: dict[T, float] = {}
         self._handle: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self.due)
 
     def add(self, item: T) -> None:
         """Start the item's time, or start it anew."""
-        due = self._due
+        due = self.due
         if item in due:
             del due[item]
         due[item] = self._loop.time() + self.seconds
@@ -38,11 +39,11 @@ class Deadlines(Generic[T]):
 
     def discard(self, item: T) -> None:
         """Forget the item; no-op when it is not in."""
-        self._due.pop(item, None)
+        self.due.pop(item, None)
 
     def _sweep(self) -> None:
         # `_handle` stays set while items expire: one that is added again must not start a second timer.
-        due, now = self._due, self._loop.time()
+        due, now = self.due, self._loop.time()
         try:
             while due:
                 item = next(iter(due))

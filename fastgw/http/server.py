@@ -31,7 +31,7 @@ class IdleDeadlines(Deadlines[Connection]):
 
     def add_once(self, connection: Connection) -> None:
         """Start the connection's time unless it runs already."""
-        if connection not in self._due:
+        if connection not in self.due:
             self.add(connection)
 
 
@@ -88,12 +88,12 @@ class Server:
         self.connections.discard(connection)
         self._changed(-1)
         for deadlines in (self.head_deadline, self.body_deadline, self.stalled, self.linger_deadline, self._idle):
-            if deadlines is not None and deadlines:
+            if deadlines is not None and deadlines.due:
                 deadlines.discard(connection)
 
     def head_complete(self, connection: Connection) -> None:
         """A request head is complete: nothing is overdue any more."""
-        if self.head_deadline:
+        if self.head_deadline.due:
             self.head_deadline.discard(connection)
         if self._idle is not None:
             self._idle.discard(connection)

@@ -39,10 +39,7 @@ class CompletionCall:
         self._options = options
         self.model = model
         self.stream = stream
-        self._include_usage = False
-        if options[0] == OBJECT:
-            (value,) = top_level(body[options[1] : options[2]], (b"include_usage",))
-            self._include_usage = value is not None and value[0] == TRUE
+        self._include_usage = asks_for_usage(body, options)
 
     def upstream_body(self, target: Target) -> bytes:
         """The caller's bytes with the target's model name; a stream asks for usage unless the caller said otherwise."""
@@ -88,6 +85,17 @@ def decode(ex: Exchange, body: bytes) -> CompletionCall:
         stream is not None and stream[0] == TRUE,
         options or (ABSENT, 0, 0),
     )
+
+
+def asks_for_usage(body: bytes, options: tuple[int, int, int]) -> bool:
+    """Whether these stream options hold `"include_usage": true`. Raises 400 when they say it twice."""
+    if options[0] != OBJECT:
+        return False
+    try:
+        (value,) = top_level(body[options[1] : options[2]], (b"include_usage",))
+    except ScanError:
+        raise not_json("stream_options.include_usage", "invalid_parameter") from None
+    return value is not None and value[0] == TRUE
 
 
 def text_of(body: bytes, span: tuple[int, int, int]) -> str:

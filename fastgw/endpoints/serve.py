@@ -40,7 +40,7 @@ async def serve(ex: Exchange) -> None:
             await check_declared_length(ex)
         await handler(ex)
     except ClientGone:
-        ex.status = 200 if ex.status == 200 and not ex.relay else 499
+        ex.status = 200 if ex.head_sent else 499
     except GatewayError as error:
         refuse(ex, error)
     except Exception as error:
@@ -80,16 +80,21 @@ def route(ex: Exchange) -> Handler:
         if handler is not None:
             ex.endpoint = path.decode()
             return handler
-        if path.startswith(MODEL_PREFIX) and len(path) > len(MODEL_PREFIX):
+        if names_model(path):
             ex.endpoint = "/v1/models/:id"
             return models.retrieve_model
-    if path in GET or path.startswith(MODEL_PREFIX):
+    if path in GET or names_model(path):
         return wrong_method_get
     if path in POST:
         return wrong_method_post
     if path.startswith(b"/passthrough/"):
         return removed_tunnel
     return not_found
+
+
+def names_model(path: bytes) -> bool:
+    """`/v1/models/` with something behind it."""
+    return path.startswith(MODEL_PREFIX) and path != MODEL_PREFIX
 
 
 def refuse(ex: Exchange, error: GatewayError) -> None:

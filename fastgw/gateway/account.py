@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 MAX_AGENTS = 1024
 """User agents whose classification is remembered."""
+MAX_AGENT = 256
+"""Bytes of the longest one that is."""
+MAX_LOGGED = 1024
+"""Characters of a caller's text in an access line: a model name may be as long as a body."""
 
 
 class Accounts:
@@ -63,7 +67,7 @@ class Accounts:
         client = self._client_of.get(agent)
         if client is None:
             client = self._clients.classify((agent or b"").decode("latin-1"))
-            if len(self._client_of) < MAX_AGENTS:
+            if len(self._client_of) < MAX_AGENTS and len(agent or b"") <= MAX_AGENT:
                 self._client_of[agent] = client
         return client
 
@@ -183,7 +187,7 @@ def access_line(ex: "Exchange") -> None:
             "status": ex.status,
             "latency_ms": round((ex.loop.time() - ex.started) * 1000),
             "provider": row.provider.lower() if row is not None else None,
-            "model": ex.alias or None,
+            "model": ex.alias[:MAX_LOGGED] or None,
             "api_key_id": ex.caller.id if ex.caller is not None and not lost else None,
             "prompt_tokens": None if streamed(ex) else ex.prompt_tokens or None,
             "completion_tokens": None if streamed(ex) else ex.completion_tokens or None,
@@ -196,6 +200,6 @@ def access_line(ex: "Exchange") -> None:
             "routing_attempt_count": ex.attempts or None,
             "routing_fallback_count": 0 if ex.attempts else None,
             "error_kind": kind,
-            "error": text,
+            "error": text[: 2 * MAX_LOGGED] if text is not None else None,
         },
     )

@@ -2,9 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-import orjson
-
-from fastgw._speedups.splice import OBJECT
+from fastgw._speedups.splice import INT, OBJECT, ScanError, top_level
 from fastgw._speedups.sse import ChatStream
 from fastgw.gateway.snapshot import Target
 
@@ -33,13 +31,27 @@ class Tokens(NamedTuple):
     total_tokens: int = 0
 
 
+COUNTERS = tuple(name.encode() for name in Tokens._fields)
+
+
 def tokens_of(body: bytes, usage: tuple[int, int, int] | None) -> Tokens:
     """The counters of a scanned `usage` member; what is no usable number counts as 0."""
     if usage is None or usage[0] != OBJECT:
         return Tokens()
-    members = orjson.loads(body[usage[1] : usage[2]])
-    found = (members.get(name) for name in Tokens._fields)
-    return Tokens(*(value if type(value) is int and 0 <= value < 2**53 else 0 for value in found))
+    members = body[usage[1] : usage[2]]
+    try:
+        found = top_level(members, COUNTERS)
+    except ScanError:
+        # A counter that is given twice says nothing. Other members may hold what no JSON library reads.
+        return Tokens()
+    return Tokens(*(0 if span is None else count(members, span) for span in found))
+
+
+def count(members: bytes, span: tuple[int, int, int]) -> int:
+    """A scanned value as a counter."""
+    kind, start, end = span
+    value = int(members[start:end]) if kind == INT and end - start <= 16 else 0
+    return value if 0 <= value < 2**53 else 0
 
 
 class Call(Protocol):

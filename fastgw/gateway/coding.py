@@ -27,13 +27,33 @@ def unpack(body: bytes, coding: bytes | None, limit: int) -> bytes:
     inflate = inflater(coding)
     if inflate is None:
         return body
+    plain = b""
     try:
-        plain = inflate.decompress(body, limit)
+        while body and len(plain) <= limit:
+            inflate = continued(inflate)
+            plain += inflate.decompress(body, limit - len(plain) + 1)
+            body = inflate.unused_data
+            if not inflate.eof:
+                break
     except zlib.error as error:
         raise decode_error(str(error)) from None
-    if inflate.unconsumed_tail or not inflate.eof:
+    if len(plain) > limit or not inflate.eof:
         raise decode_error("compressed body is truncated or too large")
     return plain
+
+
+def unpack_start(body: bytes, coding: bytes | None, limit: int) -> bytes:
+    """At most the first `limit` bytes of an error body, which may be cut short; empty when they cannot be read."""
+    try:
+        inflate = inflater(coding)
+        return body[:limit] if inflate is None else inflate.decompress(body, limit)
+    except (UpstreamFailure, zlib.error):
+        return b""
+
+
+def continued(inflate: "zlib._Decompress") -> "zlib._Decompress":
+    """What unpacks the next bytes: gzip data may be several members in a row (RFC 1952 §2.2)."""
+    return zlib.decompressobj(wbits=31) if inflate.eof else inflate
 
 
 class Inflating:
@@ -48,8 +68,9 @@ class Inflating:
     def feed(self, data: bytes) -> None:
         relay, room = self._relay, MAX_PER_READ
         while data and not relay.over:
+            inflate = self._inflate = continued(self._inflate)
             try:
-                plain = self._inflate.decompress(data, SLICE)
+                plain = inflate.decompress(data, SLICE)
             except zlib.error as error:
                 relay.broke(decode_error(str(error)))
                 return
@@ -57,7 +78,7 @@ class Inflating:
             if room < 0:
                 relay.broke(decode_error("compressed stream is too large"))
                 return
-            data = self._inflate.unconsumed_tail
+            data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
             if plain:
                 relay.feed(plain)
 

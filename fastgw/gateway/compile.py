@@ -135,8 +135,10 @@ def listing(models: Iterable[Row[Model]]) -> list[tuple[str, str]]:
 
 def flaw(error: GatewayError) -> Callable[[], GatewayError]:
     """The error afresh for each request: a raised exception keeps what it passed through."""
+    # The closure must not keep this one either: its traceback leads to every resource of its configuration.
+    status, kind, message, fault, code = error.status, error.type, error.message, error.fault, error.code
 
     def fresh() -> GatewayError:
-        return GatewayError(error.status, error.type, error.message, fault=error.fault, code=error.code)
+        return GatewayError(status, kind, message, fault=fault, code=code)
 
     return fresh

@@ -6,13 +6,13 @@ from dataclasses import replace
 from fastgw.core.errors import UpstreamFailure
 from fastgw.core.fiber import park
 from fastgw.gateway.call import Call
-from fastgw.gateway.coding import unpack
+from fastgw.gateway.coding import unpack, unpack_start
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, moved
 from fastgw.gateway.relay import relay_once, relay_stream
 from fastgw.gateway.snapshot import Operation, Target
 from fastgw.policy.retry import backoff, may_retry
-from fastgw.providers.failures import answer_failure
+from fastgw.providers.failures import BODY_LIMIT, answer_failure
 from fastgw.upstream.connection import MAX_BODY, UpstreamConnection
 
 JOIN_LIMIT = 65536
@@ -61,7 +61,8 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
             connection = await follow(ex, target, operation, body, connection)
         answer = connection.answer
         if not 200 <= answer.status < 300:
-            raise answer_failure(answer.status, payload(connection), answer.retry_after)
+            reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
+            raise answer_failure(answer.status, reason, answer.retry_after)
         ex.provider_request_id = answer.request_id
         ex.relayed = True
         if ex.stream:

@@ -66,7 +66,12 @@ class Gateway:
     # -- configuration
 
     def stage(self, snapshot: Snapshot) -> None:
-        """Hold a snapshot ready. It serves as soon as the board shows its revision."""
+        """Hold a snapshot ready. It serves as soon as the board shows its revision.
+
+        Older ones that no request has asked for are dropped: a worker without traffic would collect them.
+        """
+        current = self._revision()
+        self._staged = {number: staged for number, staged in self._staged.items() if number >= current}
         self._staged[snapshot.revision] = snapshot
 
     def current(self) -> Snapshot:

@@ -24,9 +24,11 @@ def moved(operation: Operation, status: int, location: bytes | None) -> Operatio
     here = operation.url
     try:
         there = URL(f"{here.scheme}://{here.authority}{here.path}").join(URL(location.decode("ascii")))
-    except (ValueError, UnicodeDecodeError):
-        return None
-    if there.scheme not in ("http", "https") or not there.raw_host or not there.port:
+        if there.scheme not in ("http", "https") or not there.raw_host or not there.port:
+            return None
+        # Joining accepts names that cannot be dialled; building does not.
+        URL.build(scheme=there.scheme, host=there.raw_host, port=there.port)
+    except ValueError:
         return None
     default = there.port == (80 if there.scheme == "http" else 443)
     name = f"[{there.raw_host}]" if ":" in there.raw_host else there.raw_host

@@ -161,7 +161,15 @@ def _http_failure(status: int, text: str, reported: _Reported | None, family: Fa
         )
     else:
         shown = "" if 500 <= status < 600 else cut(text)
-        failure = UpstreamFailure(502, "upstream_error", shown or f"upstream returned {status}", retryable=True)
+        told = reported.message if reported is not None and reported.message else text
+        failure = UpstreamFailure(
+            502,
+            "upstream_error",
+            shown or f"upstream returned {status}",
+            retryable=True,
+            # What the caller is not told is for the access log (API: `error`).
+            cause=f"upstream returned {status}: {redact_urls(cut(told))}" if told else None,
+        )
     failure.upstream_status = status
     return failure
 

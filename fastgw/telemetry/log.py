@@ -8,6 +8,8 @@ loop, lines are collected and written together a tenth of a second later; withou
 
 import asyncio
 import os
+import re
+import stat
 import time
 import traceback
 from typing import Any
@@ -16,7 +18,11 @@ import orjson
 
 LEVELS = {"off": 0, "error": 1, "warn": 2, "info": 3, "debug": 4, "trace": 5}
 _NAMES = {1: "ERROR", 2: " WARN", 3: " INFO", 4: "DEBUG", 5: "TRACE"}
+# Text that is its own JSON spelling.
+_PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
 FLUSH_SECONDS = 0.1
+BATCH = 256
+"""Lines of one write."""
 MAX_PENDING = 65536
 """Lines kept while stderr does not take them; the rest is dropped and counted."""
 
@@ -46,11 +52,14 @@ class Log:
         self.level = level
         self.access = level >= LEVELS["info"]
         self._loop = loop
-        self._fd = fd
+        self._fd = unblocked(fd) if loop is not None else fd
         self._lines: list[bytes] = []
+        self._unwritten = b""
         self._scheduled = False
         self.dropped = 0
         self._next: dict[str, float] = {}
+        self._second = -1
+        self._stamp = ""
 
     def error(self, target: str, message: str, **fields: Any) -> None:
         """Something is broken."""
@@ -99,19 +108,18 @@ class Log:
     def flush(self) -> None:
         """Write what is pending."""
         self._scheduled = False
-        if not self._lines:
-            return
-        data = b"".join(self._lines)
-        self._lines.clear()
-        while data:
+        while self._unwritten or self._lines:
+            if not self._unwritten:
+                self._unwritten = b"".join(self._lines[:BATCH])
+                del self._lines[:BATCH]
             try:
-                data = data[os.write(self._fd, data) :]
+                self._unwritten = self._unwritten[os.write(self._fd, self._unwritten) :]
             except BlockingIOError:
-                self._lines.append(data)
-                self._schedule()
+                if self._loop is not None:
+                    self._schedule()
                 return
             except OSError:
-                return
+                self._unwritten = b""
 
     def _write(
         self,
@@ -123,9 +131,12 @@ class Log:
         bare: frozenset[str] = frozenset(),
     ) -> None:
         now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         context = f"request{{request_id={span}}}: " if span else ""
-        parts = [f"{stamp}.{int(now % 1 * 1e6):06d}Z {_NAMES[level]} {context}{target}: {message}"]
+        parts = [f"{self._stamp}.{int((now - second) * 1e6):06d}Z {_NAMES[level]} {context}{target}: {message}"]
         parts.extend(
             f"{key}={escaped(value) if key in bare else shown(value)}"
             for key, value in fields.items()
@@ -145,8 +156,24 @@ class Log:
             self._loop.call_later(FLUSH_SECONDS, self.flush)
 
 
+def unblocked(fd: int) -> int:
+    """A descriptor for the same pipe that never waits for its reader: one that stalls must not stop a worker.
+
+    The pipe is opened anew, because the flag on `fd` itself would change it for every process that shares it. Anything
+    but a pipe, and a system that cannot do this, gets `fd` back.
+    """
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return fd
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return fd
+
+
 def shown(value: Any) -> str:
     """A field value: numbers and booleans bare, text quoted."""
+    if type(value) is str and _PLAIN(value):
+        return f'"{value}"'
     if value is True or value is False:
         return "true" if value else "false"
     if isinstance(value, int | float):

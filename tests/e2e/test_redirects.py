@@ -106,7 +106,7 @@ def test_at_most_ten(client: OpenAI, places: tuple[Any, Any]) -> None:
     assert len(here.seen) == 11
 
 
-@pytest.mark.parametrize("location", ["ftp://127.0.0.1/x", "http://[bad/", None])
+@pytest.mark.parametrize("location", ["ftp://127.0.0.1/x", "http://[bad/", "http://a b/", None])
 def test_a_redirect_to_nowhere_is_a_failure(client: OpenAI, places: tuple[Any, Any], location: str | None) -> None:
     here = places[0]
     here.plan["/v1/chat/completions"] = (307, location)

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from openai import BadRequestError, InternalServerError, OpenAI
+from openai import BadRequestError, InternalServerError, OpenAI, RateLimitError
 
 from tests.support.gateway import Gateway, gateway, resources
 from tests.support.mock import Mock, mock_upstream
@@ -35,6 +35,18 @@ def client(running: Gateway) -> Iterator[OpenAI]:
 def last_body(mock: Mock) -> dict[str, object]:
     body: dict[str, object] = json.loads(mock.requests()[-1]["body"])
     return body
+
+
+def test_a_model_without_a_name_is_no_path(running: Gateway) -> None:
+    assert running.get("/v1/models/", headers={"authorization": f"Bearer {running.api_key}"}) == (404, "")
+
+
+def test_an_error_body_that_cannot_be_unpacked_keeps_its_status(client: OpenAI) -> None:
+    """Its status decides, whatever the body is."""
+    script = {"mock": {"status": 429, "headers": {"content-encoding": "br"}}}
+    with pytest.raises(RateLimitError) as caught:
+        client.completions.create(model="fast-chat", prompt="x", extra_body=script)
+    assert caught.value.type == "upstream_error"
 
 
 def post(running: Gateway, path: str, body: bytes) -> tuple[int, bytes]:
@@ -68,6 +80,14 @@ class TestCompletions:
         status, _ = post(running, "/v1/completions", b'{"model":"fast-chat","prompt":[1,2],"temperature":"hot"}')
         assert status == 200
         assert last_body(mock) == {"model": "mock-gpt", "prompt": [1, 2], "temperature": "hot"}
+
+    def test_stream_options_that_say_it_twice(self, client: OpenAI, running: Gateway) -> None:
+        twice = b'{"model":"fast-chat","prompt":"x","stream_options":{"include_usage":true,"include_usage":false}}'
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(running, "/v1/completions", twice)
+        with caught.value as answer:
+            assert answer.code == 400
+            assert json.loads(answer.read())["error"]["param"] == "stream_options.include_usage"
 
     def test_missing_model(self, client: OpenAI) -> None:
         with pytest.raises(BadRequestError) as caught:

@@ -220,7 +220,7 @@ ROWS: list[tuple[str, tuple[int, str, str, str], dict[str, Any], str]] = [
     ("jwt_bad_signature", INVALID, {}, sign(KEYS["EdDSA"], usual_claims(ISSUER), kid="ES256")),
     ("jwt_bad_signature", INVALID, {}, compact({"alg": "ES256", "kid": "ES384"}, usual_claims(ISSUER))),
     ("jwt_bad_signature", INVALID, {}, compact({"alg": "RS256", "kid": "RS256"}, usual_claims(ISSUER))),
-    ("jwt_not_yet_valid", INVALID, {}, token(nbf=NOW + 1000)),
+    ("jwt_not_yet_valid", INVALID, {}, token(nbf=NOW + 100_000)),
     ("jwt_audience_mismatch", INVALID, {}, token(aud="elsewhere")),
     ("jwt_audience_mismatch", INVALID, {}, token(aud=["elsewhere", 5, ["gateway"]])),
     ("jwt_missing_claim", INVALID, {}, token(exp=None)),
@@ -351,7 +351,8 @@ def test_without_an_enabled_provider_a_token_is_a_key(tmp_path: Path) -> None:
 def test_everything_that_may_hold(tmp_path: Path) -> None:
     desk = Desk(tmp_path, providers=GATED)
     assert desk.present(token(**GOOD)) == "alice"
-    more = {"aud": ["x", "gateway"], "scope": ["b", "a", "c"], "exp": NOW - 30, "nbf": NOW + 30, "iat": "x", "jti": []}
+    now = int(time.time())
+    more = {"aud": ["x", "gateway"], "scope": ["b", "a", "c"], "exp": now - 30, "nbf": now + 30, "iat": "x", "jti": []}
     assert desk.present(token(**{**GOOD, **more, "sub": 5, "realm": {"roles": "dev"}})) == "alice"
 
 
@@ -382,7 +383,7 @@ def test_a_missing_claim_is_said_before_an_expired_one(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.refused(token(exp=1, aud=None))
     assert desk.decision[2] == "jwt_missing_claim"
-    desk.refused(token(exp=1, aud="x", nbf=NOW + 1000))
+    desk.refused(token(exp=1, aud="x", nbf=NOW + 100_000))
     assert desk.decision[2] == "jwt_expired"
 
 

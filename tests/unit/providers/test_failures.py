@@ -35,6 +35,15 @@ def test_a_5xx_shows_nothing_of_its_body(status: int) -> None:
     assert (failure.status, failure.upstream_status, failure.retryable) == (502, status, True)
     assert envelope(failure) == {"message": f"upstream returned {status}", "type": "upstream_error"}
     assert (failure.retry_after, failure.wait_hint) == (None, 3.0)
+    assert failure.cause == f"upstream returned {status}: host db-7 is down"
+
+
+def test_the_log_is_told_what_a_5xx_said_but_no_credential() -> None:
+    failure = answer_failure(503, b"see https://u:p@host/x?api_key=sk-1&a=2", None)
+    assert failure.cause == "upstream returned 503: see https://REDACTED@host/x?api_key=REDACTED&a=2"
+    assert answer_failure(503, b"", None).cause is None
+    cause = answer_failure(503, b"x" * 70000, None).cause
+    assert cause is not None and len(cause) < 1100
 
 
 @pytest.mark.parametrize("status", [301, 304, 399, 600])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw.telemetry import log
-from fastgw.telemetry.log import LEVELS, Log, parse_level
+from fastgw.telemetry.log import BATCH, LEVELS, Log, parse_level, unblocked
 
 
 class Sink:
@@ -92,6 +92,17 @@ def test_a_reader_that_does_not_read_costs_bounded_memory(monkeypatch: pytest.Mo
         for number in range(5):
             lines.info("fastgw", "event", number=number)
         assert lines.dropped == 2
+        monkeypatch.setattr(lines, "_schedule", lambda: None)
+        for number in range(5, 20):
+            lines.flush()
+            lines.info("fastgw", "event", number=number)
+        assert lines.dropped > 2, "a flush in vain makes room for one batch, not for ever more"
+        assert len(lines._lines) <= 3
+        os.read(reader, 1_000_000)
+        lines.flush()
+        assert [line.rpartition(b" ")[2] for line in os.read(reader, 1_000_000).splitlines()[:3]] == [
+            b"number=%d" % n for n in range(3)
+        ]
     finally:
         os.close(reader)
         os.close(writer)
@@ -108,3 +119,29 @@ def test_levels(text: str, level: int) -> None:
 def test_a_word_that_is_no_level() -> None:
     with pytest.raises(ValueError, match="unknown log level"):
         parse_level("loud")
+
+
+def test_a_pipe_that_nobody_reads_does_not_stop_the_writer() -> None:
+    reader, writer = os.pipe()
+    fd = unblocked(writer)
+    try:
+        assert os.get_blocking(writer), "whoever shares the pipe finds it as it was"
+        with pytest.raises(BlockingIOError):
+            for _ in range(1000):
+                os.write(fd, b"x" * 4096)
+        assert os.read(reader, 4096) == b"x" * 4096
+    finally:
+        for descriptor in (reader, writer, fd):
+            os.close(descriptor)
+
+
+def test_more_lines_than_a_write_takes(sink: Sink) -> None:
+    lines = Log(LEVELS["info"], fd=sink.fd)
+    lines._lines = [b"%d\n" % number for number in range(3 * BATCH + 1)]
+    lines.flush()
+    assert sink.take().split() == [str(number) for number in range(3 * BATCH + 1)]
+
+
+def test_what_is_no_pipe_is_used_as_it_is(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        assert unblocked(file.fileno()) == file.fileno()

@@ -33,20 +33,25 @@ REMOVED_TUNNEL = (
 async def serve(ex: Exchange) -> None:
     """Answer one exchange. Nothing escapes: every outcome ends in an answer, a cut connection, or a lost caller."""
     try:
-        if ex.gateway.rewriter is not None:
-            rewrite(ex, ex.gateway.rewriter)
-        handler = route(ex)
-        if ex.gateway.body_limit:
-            await check_declared_length(ex)
-        await handler(ex)
-    except ClientGone:
-        ex.status = 200 if ex.head_sent else 499
-    except GatewayError as error:
-        refuse(ex, error)
+        try:
+            if ex.gateway.rewriter is not None:
+                rewrite(ex, ex.gateway.rewriter)
+            handler = route(ex)
+            if ex.gateway.body_limit:
+                await check_declared_length(ex)
+            await handler(ex)
+        except ClientGone:
+            ex.status = 200 if ex.head_sent else 499
+        except GatewayError as error:
+            refuse(ex, error)
+        except Exception as error:
+            ex.gateway.log.defect("request failed", error, ex.request_id)
+            refuse(ex, internal_error())
+        settle(ex)
     except Exception as error:
-        ex.gateway.log.defect("request failed", error, ex.request_id)
-        refuse(ex, internal_error())
-    settle(ex)
+        # Answering or counting itself failed. The request is over all the same and must not hold up a shutdown.
+        ex.gateway.log.defect("answer failed", error, ex.request_id)
+        ex.downstream.cut()
     ex.gateway.in_flight(-1)
     if not ex.gone:
         ex.downstream.done()

@@ -95,6 +95,7 @@ class Connection(asyncio.Protocol):
         "peer",
         "server",
         "transport",
+        "unsent",
         "write_paused",
     )
 
@@ -104,6 +105,7 @@ class Connection(asyncio.Protocol):
         self.peer = ""
         self.exchange: Served | None = None
         self.write_paused = False
+        self.unsent = 0
         self._reader = RequestReader()
         self._parser: HttpRequestParser | None = None
         self._head_seen = 0
@@ -155,7 +157,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        self.server.stalled.add(self)
+        self._watch_writing()
         if self.exchange is not None:
             self.exchange.client_slow()
 
@@ -252,6 +254,14 @@ class Connection(asyncio.Protocol):
             self.server.rests(self)
         else:
             self._close()
+
+    def write_overdue(self) -> None:
+        """The client has had its time: one that took something of what is waiting gets more, one that did not is
+        cut."""
+        if self.transport is not None and self.transport.get_write_buffer_size() < self.unsent:
+            self._watch_writing()
+        else:
+            self.cut()
 
     def linger_overdue(self) -> None:
         """The client has had the time to read its answer."""
@@ -463,6 +473,11 @@ class Connection(asyncio.Protocol):
             self._linger_left = 0
             self._close()
 
+    def _watch_writing(self) -> None:
+        if self.transport is not None:
+            self.unsent = self.transport.get_write_buffer_size()
+            self.server.stalled.add(self)
+
     def _close(self) -> None:
         """Close once everything written has left; a client that does not take it is cut after a while."""
         self._closing = True
@@ -470,7 +485,7 @@ class Connection(asyncio.Protocol):
         if transport is not None:
             transport.close()
             if transport.get_write_buffer_size():
-                self.server.stalled.add(self)
+                self._watch_writing()
 
 
 def plain_address(address: str) -> str:

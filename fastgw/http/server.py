@@ -59,7 +59,7 @@ class Server:
         self.connections: set[Connection] = set()
         self.head_deadline = IdleDeadlines(loop, HEAD_SECONDS, Connection.head_overdue)
         self.body_deadline: Deadlines[Connection] = Deadlines(loop, BODY_SECONDS, Connection.body_overdue)
-        self.stalled: Deadlines[Connection] = Deadlines(loop, STALL_SECONDS, Connection.cut)
+        self.stalled: Deadlines[Connection] = Deadlines(loop, STALL_SECONDS, Connection.write_overdue)
         self.linger_deadline: Deadlines[Connection] = Deadlines(loop, LINGER_SECONDS, Connection.linger_overdue)
         self._idle: Deadlines[Connection] | None = None
         if idle_timeout:

@@ -1,7 +1,5 @@
 """Which wire family speaks for a provider key."""
 
-FAMILIES = ("openai", "anthropic", "bedrock", "vertex", "azure-openai")
-
 
 def wire_family(provider: str, adapter: str | None) -> str | None:
     """The vendor's own family when it has one, else the adapter's; None when neither says."""

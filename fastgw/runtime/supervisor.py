@@ -275,8 +275,14 @@ class Supervisor:
             return
         self._log.error("fastgw", "worker ended unexpectedly", worker=worker.index, exit_code=code)
         await asyncio.sleep(self._backoff(worker))
-        if not self._closing:
-            self._spawn(worker.index)
+        while not self._closing:
+            try:
+                self._spawn(worker.index)
+                return
+            except OSError as error:
+                # Out of processes, memory or descriptors: the gateway goes on with the others and tries again.
+                self._log.error("fastgw", "worker cannot be started", worker=worker.index, error=str(error))
+                await asyncio.sleep(RESPAWN_MAX)
 
     def _backoff(self, worker: WorkerProcess) -> float:
         """Seconds to wait before the successor: none at first, doubling while workers die young."""

@@ -153,6 +153,11 @@ class Client(asyncio.Transport):
         """The client stops reading: from now on the server's buffer fills."""
         self.taking = False
 
+    def take_some(self, count: int) -> None:
+        """The client reads a little of what is waiting, and nothing more."""
+        self.received += self._unsent[:count]
+        self._unsent = self._unsent[count:]
+
     def take(self) -> None:
         """The client reads everything, and goes on reading."""
         self.taking = True

@@ -303,6 +303,21 @@ def test_a_slow_stream_is_not_cut(world: World) -> None:
     assert len(answers(client)[0].body) == 350_003
 
 
+def test_a_client_that_takes_a_little_is_not_cut(world: World) -> None:
+    """Progress counts, however slow: only a client that takes nothing in all the time is gone."""
+    client = world.connect()
+    client.send(post(path="/stream"))
+    client.stop_taking()
+    client.protocol.write(b"x" * 200_000)
+    for _ in range(3):
+        client.take_some(1000)
+        world.loop.advance(STALL_SECONDS)
+        assert not client.aborted
+    world.loop.advance(STALL_SECONDS + 1)
+    assert client.aborted
+    gone(world, client)
+
+
 def test_a_client_that_never_takes_its_last_answer_is_cut(world: World) -> None:
     client = world.connect()
     client.stop_taking()

@@ -8,6 +8,7 @@ from fastgw.config.errors import ConfigError
 from fastgw.config.rewrites import compile_rewrite
 from fastgw.config.schema import Buckets, ClientTypeRule, Config, Observability, OutboundTls, Redis
 from fastgw.core.addresses import parse_network, parse_socket_address
+from fastgw.core.headers import RESERVED, TRACE_CONTEXT
 from fastgw.core.regex import RegexError, compile_regex
 
 MAX_BUCKETS: Final = 64
@@ -18,22 +19,7 @@ _CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LEVEL: Final = re.compile(r"(?:[^=,\s]+=)?(?:error|warn|info|debug|trace|off)", re.IGNORECASE)
 
 # Values of these headers are credentials or routing data: taking one as the request id would publish it.
-_RESERVED_ID_HEADERS: Final = frozenset(
-    (
-        "authorization",
-        "x-api-key",
-        "x-goog-api-key",
-        "api-key",
-        "x-amz-security-token",
-        "x-amz-date",
-        "x-amz-content-sha256",
-        "proxy-authorization",
-        "cookie",
-        "host",
-        "traceparent",
-        "tracestate",
-    )
-)
+_RESERVED_ID_HEADERS: Final = RESERVED | TRACE_CONTEXT
 
 
 def check(config: Config) -> None:

@@ -17,8 +17,8 @@ MESSAGE_LIMIT = 1024
 class GatewayError(Exception):
     """An answer that is not a success.
 
-    `status` is the HTTP status for the caller, `type`/`code`/`param` and `message` go into the envelope, `details`
-    holds further members of the error object, `retry_after` whole seconds. `cause` is for logs only.
+    `status` is the HTTP status for the caller, `type`/`code`/`param` and `message` go into the envelope, `retry_after`
+    is in whole seconds. `cause` is for logs only.
     """
 
     def __init__(
@@ -31,7 +31,6 @@ class GatewayError(Exception):
         code: Any = None,
         param: str | None = None,
         retry_after: int | None = None,
-        details: dict[str, Any] | None = None,
         cause: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -42,7 +41,6 @@ class GatewayError(Exception):
         self.code = code
         self.param = param
         self.retry_after = retry_after
-        self.details = details
         self.cause = cause
 
 
@@ -143,6 +141,4 @@ def render(error: GatewayError, dialect: Dialect = "openai") -> bytes:
         inner["param"] = error.param
     if error.code is not None:
         inner["code"] = error.code
-    if error.details:
-        inner.update(error.details)
     return orjson.dumps({"error": inner})

@@ -11,7 +11,7 @@ from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, moved
 from fastgw.gateway.relay import relay_once, relay_stream
 from fastgw.gateway.snapshot import Operation, Target
-from fastgw.policy.retry import backoff, may_retry
+from fastgw.policy.retry import backoff, may_retry, retry_budget
 from fastgw.providers.failures import BODY_LIMIT, answer_failure
 from fastgw.upstream.connection import MAX_BODY, UpstreamConnection
 
@@ -29,7 +29,7 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
         raise flaw()
     operation = target.operations[call.operation]
     explicit = target.retries is not None
-    budget = target.retries if target.retries is not None else ex.gateway.config.upstream.retries
+    budget = retry_budget(target.retries, ex.gateway.config.upstream.retries)
     while True:
         try:
             await attempt(ex, call, target, operation)

@@ -7,21 +7,7 @@ Everything that ends up in a request head passes `field_line`, so that no value 
 import re
 from typing import Final
 
-# Credentials and the origin's name: neither default headers nor the caller may set them (API: default_headers).
-RESERVED: Final = frozenset(
-    {
-        "authorization",
-        "x-api-key",
-        "x-goog-api-key",
-        "api-key",
-        "x-amz-security-token",
-        "x-amz-date",
-        "x-amz-content-sha256",
-        "proxy-authorization",
-        "cookie",
-        "host",
-    }
-)
+from fastgw.core.headers import TRACE_CONTEXT
 
 # What describes this connection and this message belongs to the gateway alone: RFC 9110 §7.6.1, §8, §10.1.
 GATEWAY: Final = frozenset(
@@ -45,7 +31,7 @@ GATEWAY: Final = frozenset(
 )
 
 # Meant for the gateway itself, or owned by its own tracing: never copied from a caller.
-NOT_FORWARDED: Final = frozenset({"set-cookie", "traceparent", "tracestate"})
+NOT_FORWARDED: Final = TRACE_CONTEXT | {"set-cookie"}
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # HTAB is the one control character that a field value may hold (RFC 9110 §5.5).

@@ -12,7 +12,8 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from fastgw.core.errors import invalid_credentials, invalid_upstream
-from fastgw.providers.fields import GATEWAY, RESERVED, field_line
+from fastgw.core.headers import RESERVED
+from fastgw.providers.fields import GATEWAY, field_line
 
 OpenAIOperation = Literal["chat/completions", "completions", "embeddings", "images/generations"]
 

@@ -14,7 +14,8 @@ from fastgw._speedups.splice import ARRAY, FLOAT, INT, ScanError, top_level
 from fastgw.core.edits import BLANKS, Edit, appended, edited
 from fastgw.core.errors import invalid_request
 from fastgw.core.globs import Globs
-from fastgw.providers.fields import GATEWAY, NOT_FORWARDED, RESERVED, field_line
+from fastgw.core.headers import RESERVED
+from fastgw.providers.fields import GATEWAY, NOT_FORWARDED, field_line
 
 VARIABLES: Final = frozenset(
     {

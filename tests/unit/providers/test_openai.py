@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw.core.errors import GatewayError
-from fastgw.providers.fields import GATEWAY, RESERVED, field_line
+from fastgw.core.headers import RESERVED
+from fastgw.providers.fields import GATEWAY, field_line
 from fastgw.providers.openai import OpenAIOperation, UpstreamURL, check_secret, endpoint_url, request_head
 
 SUFFIXES = [

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw.core.errors import GatewayError
-from fastgw.providers.fields import GATEWAY, NOT_FORWARDED, RESERVED
+from fastgw.core.headers import RESERVED
+from fastgw.providers.fields import GATEWAY, NOT_FORWARDED
 from fastgw.providers.overrides import VARIABLES, Overrides
 
 

@@ -30,21 +30,26 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
     operation = target.operations[call.operation]
     explicit = target.retries is not None
     budget = retry_budget(target.retries, ex.gateway.config.upstream.retries)
+    fresh = False
     while True:
         try:
-            await attempt(ex, call, target, operation)
+            await attempt(ex, call, target, operation, fresh)
             return
         except UpstreamFailure as failure:
             ex.relayed = False
             ex.gateway.accounts.attempt_failed(target)
             if ex.head_sent or ex.attempts > budget or not may_retry(failure, explicit):
                 raise
+            # An upstream that closes idle connections may have closed several at once: what broke on a kept one must
+            # not break on the next kept one as well.
+            fresh = failure.type == "transport_error"
             wait = backoff(ex.attempts, failure, random.random)
         await ex.sleep(wait)
 
 
-async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation) -> None:
-    """One request to the upstream and the relay of its answer. Raises UpstreamFailure or ClientGone."""
+async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation, fresh: bool) -> None:
+    """One request to the upstream, on a connection of its own if `fresh`, and the relay of its answer. Raises
+    UpstreamFailure or ClientGone."""
     ex.attempts += 1
     seconds = target.stream_timeout if ex.stream else target.timeout
     deadline = ex.gateway.deadline(seconds) if seconds is not None else None
@@ -54,7 +59,7 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         body = call.upstream_body(target)
         if target.overrides is not None:
             body = target.overrides.apply_body(body)
-        connection = operation.pool.take() or await dial(ex, operation)
+        connection = (None if fresh else operation.pool.take()) or await dial(ex, operation)
         send(ex, connection, target, operation, body)
         await park()
         if 300 <= connection.answer.status < 400:

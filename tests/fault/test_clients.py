@@ -6,13 +6,17 @@ import asyncio
 import itertools
 import json
 import socket
+import socketserver
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
 from tests.fault.conftest import Bench
+from tests.fault.test_upstream import COMPLETION
 from tests.support import faultproxy as fp
 from tests.support.gateway import gateway, resources
 from tests.support.load import Client, Load, load, only_200
@@ -108,6 +112,55 @@ def test_a_caller_that_leaves_during_the_wait_for_a_retry(bench: Bench) -> None:
     bench.settled(0.2)
     time.sleep(0.6)
     assert bench.proxy.accepted == 1
+
+
+class OnceEach(socketserver.ThreadingTCPServer):
+    """An upstream that answers the first request of a connection and closes upon the second. The first `kept`
+    connections answer together, so that as many are kept afterwards."""
+
+    kept = 4
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), AnswerOnce)
+        self.accepted = 0
+        self.together = threading.Barrier(self.kept)
+
+
+class AnswerOnce(socketserver.StreamRequestHandler):
+    """One connection of it."""
+
+    server: OnceEach
+
+    def handle(self) -> None:
+        self.server.accepted += 1
+        if not self._request():
+            return
+        if self.server.accepted <= self.server.kept:
+            self.server.together.wait(10)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(COMPLETION), COMPLETION))
+        self._request()
+
+    def _request(self) -> bool:
+        length = 0
+        while line := self.rfile.readline().strip().lower():
+            if line.startswith(b"content-length:"):
+                length = int(line[15:])
+        return len(self.rfile.read(length)) == length > 0
+
+
+def test_a_retry_after_a_broken_kept_connection_uses_a_new_one() -> None:
+    with OnceEach() as upstream:
+        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        with gateway(resources(f"http://127.0.0.1:{upstream.server_address[1]}/v1", retries=1)) as gw:
+            with ThreadPoolExecutor(upstream.kept) as callers:
+                answers = list(callers.map(lambda _: ask(gw, "fast-chat"), range(upstream.kept)))
+            assert [answer.status for answer in answers] == [200] * upstream.kept
+            assert upstream.accepted == upstream.kept
+            assert ask(gw, "fast-chat").status == 200
+            assert upstream.accepted == upstream.kept + 1
+        upstream.shutdown()
 
 
 def test_ten_thousand_requests_and_an_upstream_that_closes_idle_connections_at_random() -> None:

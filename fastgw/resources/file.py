@@ -14,13 +14,14 @@ import msgspec
 from msgspec import Struct
 
 from fastgw.core.yaml import YamlError, load_documents
+from fastgw.resources.decode import convert
 from fastgw.resources.desugar import Context
 from fastgw.resources.interpolate import interpolate
 from fastgw.resources.kinds import KINDS, Kind
 from fastgw.resources.models import ApiKey, ClaimMapping, Model, OidcProvider, Resources, Row
 from fastgw.resources.references import check_references
 from fastgw.resources.report import FileProblem, ResourcesError, quoted
-from fastgw.resources.validate import problems
+from fastgw.resources.validate import judge
 
 T = TypeVar("T", bound=Struct)
 
@@ -162,10 +163,12 @@ class _Load:
             )
         if kind.desugar is not None:
             failures += kind.desugar(document, context)
-        failures = failures or list(_judge(kind, kind.struct, document))
+        row = None
+        if not failures:
+            failures, row = _decoded(kind, document)
         for failure in failures:
             self._fail(entry.scope, failure)
-        return None if failures else msgspec.convert(document, kind.struct)
+        return row
 
 
 def _of(served: list[_Served], struct: type[T]) -> list[tuple[str, T]]:
@@ -181,18 +184,11 @@ def _identity(kind: Kind, document: dict[str, object]) -> tuple[str, str | None]
     return field, value if isinstance(value, str) and value else None
 
 
-def _judge(kind: Kind, struct: type[Struct], document: dict[str, object]) -> Iterator[str]:
-    """Schema problems or, only if there are none, decode problems. Leaves canonical spellings behind."""
-    found = list(problems(document, struct, kind.aliases))
-    schema = [problem for problem in found if not problem.decode]
-    for problem in schema:
-        yield f"schema validation failed at `{problem.pointer}`: {problem.reason}"
-    if schema:
-        return
-    for problem in found:
-        yield f"cannot decode canonical document: at `{problem.pointer}`: {problem.reason}"
-    for alias, canonical in kind.aliases:
-        if alias in document and canonical in document:
-            yield f"cannot decode canonical document: `{alias}` and `{canonical}` are the same field"
-        elif alias in document:
-            document[canonical] = document.pop(alias)
+def _decoded(kind: Kind, document: dict[str, object]) -> tuple[list[str], Struct | None]:
+    """Schema problems or, only if there are none, decode problems; the row if there are none of either."""
+    judgement = judge(document, kind.struct, kind.aliases)
+    problems = judgement.problems()
+    if problems:
+        schema = [problem for problem in problems if not problem.decode]
+        return [str(problem) for problem in schema or problems], None
+    return [], convert(kind, document, judgement)

@@ -45,3 +45,10 @@ KINDS: Final = (
     Kind("passthrough_routes", ("name", "display_name")),
     Kind("mcp_auth_settings", ()),
 )
+
+_BY_NAME: Final = {kind.name: kind for kind in KINDS}
+
+
+def find_kind(name: str) -> Kind | None:
+    """The collection of that name."""
+    return _BY_NAME.get(name)

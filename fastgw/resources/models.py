@@ -1,45 +1,30 @@
-"""The resources as types. The types are the strict schema: what they do not admit, a document must not contain.
+"""Provider keys, models, API keys, identity providers, and all resources of one source together."""
 
-``null`` is admitted only where the annotation says so; a field that may be absent but not null has type ``X | None``
-with ``NOT_NULL``, so that readers see None for "absent" either way. Integer formats bound a value when it is decoded,
-not in the schema. Types that hold credentials do not print them.
-"""
-
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from fastgw.core.rfc3339 import parse_rfc3339
+from fastgw.resources.base import (
+    NOT_NULL,
+    DateTime,
+    Document,
+    Positive32,
+    Positive64,
+    StatusCode,
+    Text,
+    Texts,
+    UInt32,
+    UInt64,
+)
+from fastgw.resources.base import Row as Row
 
-T = TypeVar("T")
-
-NOT_NULL: Final = Meta(extra={"nullable": False})
-
-Text = Annotated[str, Meta(min_length=1)]
-Texts = Annotated[tuple[str, ...], Meta(min_length=1)]
-UInt32 = Annotated[int, Meta(ge=0, extra={"format": "uint32"})]
-UInt64 = Annotated[int, Meta(ge=0, extra={"format": "uint64"})]
-Positive32 = Annotated[int, Meta(ge=1, extra={"format": "uint32"})]
-Positive64 = Annotated[int, Meta(ge=1, extra={"format": "uint64"})]
-StatusCode = Annotated[int, Meta(ge=100, le=599)]
 Price = Annotated[float, Meta(ge=0)]
 Vendor = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._-]*$")]
-DateTime = Annotated[str, Meta(extra={"format": "date-time"}, extra_json_schema={"format": "date-time"})]
 
 STRIPPED_HEADERS: Final = ("authorization", "cookie", "set-cookie", "x-api-key")
 COOLDOWN_STATUSES: Final = (401, 408, 429, 500, 502, 503, 504)
-
-
-class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of everything below."""
-
-
-class Row(Struct, Generic[T], frozen=True):
-    """One resource of a collection under its id."""
-
-    id: str
-    value: T
 
 
 class RateLimit(Document, frozen=True, kw_only=True):
@@ -185,7 +170,10 @@ class Model(Document, frozen=True, kw_only=True):
 
 
 class McpAccess(Document, frozen=True, kw_only=True):
-    allow: tuple[str, ...]
+    STRICT_REQUIRED = frozenset({"allow"})
+    UNREPORTED = frozenset({"mode"})
+
+    allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
 

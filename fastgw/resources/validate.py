@@ -1,27 +1,36 @@
-"""Judging a document against a Struct, reporting every problem instead of the first.
+"""Judging a document against a Struct: every problem instead of the first, and the members that nothing reads.
 
-``msgspec.convert`` stops at the first error and cannot tell "absent" from "null", so the same introspected type
-information is walked here. A document without problems converts. Reasons never contain a value of the document.
+``msgspec.convert`` stops at the first error and cannot tell "absent" from "null", so the types are compiled here, once
+each, into checks that walk a document. A document without problems converts. Reasons never contain a value of the
+document; a place is a linked tuple, because most places are never printed.
 """
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, inspect
 
 from fastgw.core.rfc3339 import parse_rfc3339
+from fastgw.resources.base import INTERNAL_TAG, Document, Flaw
 
-_INT_LIMITS: Final = {"uint32": 2**32 - 1, "uint64": 2**64 - 1}
+_INT_BOUNDS: Final = {
+    "uint8": (0, 2**8 - 1),
+    "uint16": (0, 2**16 - 1),
+    "uint32": (0, 2**32 - 1),
+    "uint64": (0, 2**64 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+}
 # What msgpack can carry.
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 
-_type_info = cache(inspect.type_info)
-
 Aliases = tuple[tuple[str, str], ...]
+Place = tuple[Any, str | int] | None
+"""(the place around it, member or index); None is the document itself."""
+Check = Callable[[object, Place, "Judgement"], None]
 
 
 class Problem(NamedTuple):
@@ -31,131 +40,358 @@ class Problem(NamedTuple):
     reason: str
     decode: bool = False
 
+    def __str__(self) -> str:
+        if not self.decode:
+            return f"schema validation failed at `{self.pointer}`: {self.reason}"
+        place = f"at `{self.pointer}`: " if self.pointer else ""
+        return f"cannot decode canonical document: {place}{self.reason}"
 
-def problems(document: object, struct: type[Struct], aliases: Aliases = ()) -> Iterator[Problem]:
-    """Everything wrong with ``document``, in field order; ``aliases`` are further spellings of top-level fields.
 
-    O(size of the document).
+class Unknown(NamedTuple):
+    """A member that the schema does not name: the object it is in, that object's place, its key.
+
+    ``closed``: the strict schema refuses it. ``reported``: whoever leaves it out says so."""
+
+    place: Place
+    container: dict[str, object]
+    key: str
+    closed: bool
+    reported: bool
+
+    def path(self) -> str:
+        """Dotted, every array index as ``[]``."""
+        return ".".join("[]" if isinstance(step, int) else step for step in _steps((self.place, self.key)))
+
+
+class Judgement:
+    """What was found in one document. ``schema`` and ``decode`` are in document order.
+
+    ``tags`` are members to add before the document converts: which of several untagged Structs an object is.
     """
-    info = _type_info(struct)
-    assert isinstance(info, inspect.StructType)
-    return _check_struct(document, info, "", aliases)
+
+    __slots__ = ("decode", "schema", "strict", "tags", "unknown")
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+        self.schema: list[Problem] = []
+        self.decode: list[Problem] = []
+        self.unknown: list[Unknown] = []
+        self.tags: list[tuple[dict[str, object], str]] = []
+
+    def fail(self, place: Place, reason: str) -> None:
+        self.schema.append(Problem(pointer(place), reason))
+
+    def fail_decode(self, place: Place, reason: str) -> None:
+        self.decode.append(Problem(pointer(place), reason, decode=True))
+
+    def adopt(self, other: "Judgement") -> None:
+        """Take over what another judgement found."""
+        self.schema += other.schema
+        self.decode += other.decode
+        self.unknown += other.unknown
+        self.tags += other.tags
+
+    def problems(self) -> list[Problem]:
+        """Schema problems, members that a closed object does not admit (strict only), decode problems."""
+        refused = [
+            Problem(pointer(item.place), f"unknown field `{item.key}`")
+            for item in self.unknown
+            if self.strict and item.closed
+        ]
+        return [*refused, *self.schema, *self.decode]
 
 
-def _check(value: object, kind: inspect.Type, pointer: str, extra: dict[str, object]) -> Iterator[Problem]:
+def judge(document: object, struct: Any, aliases: Aliases = (), *, strict: bool = True) -> Judgement:
+    """Everything that is to be said about ``document``. O(size of the document).
+
+    ``struct`` is a Struct or a union of tagged Structs; ``aliases`` are further spellings of top-level fields. A
+    document with both spellings of a field is a decode problem.
+    """
+    found = Judgement(strict)
+    _compiled(struct, aliases)(document, None, found)
+    if isinstance(document, dict):
+        for alias, canonical in aliases:
+            if alias in document and canonical in document:
+                found.decode.append(Problem("", f"`{alias}` and `{canonical}` are the same field", decode=True))
+    return found
+
+
+def pointer(place: Place) -> str:
+    """The JSON Pointer of a place."""
+    return "".join(f"/{escape(str(step))}" for step in _steps(place))
+
+
+def escape(key: str) -> str:
+    """One reference token of a JSON Pointer (RFC 6901 §3)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _steps(place: Place) -> list[str | int]:
+    steps: list[str | int] = []
+    while place is not None:
+        place, step = place
+        steps.append(step)
+    return steps[::-1]
+
+
+# ---- types to checks
+
+
+@cache
+def _compiled(struct: Any, aliases: Aliases) -> Check:
+    kind = inspect.type_info(struct)
+    if isinstance(kind, inspect.StructType):
+        return _struct(kind, aliases)
+    assert isinstance(kind, inspect.UnionType)
+    return _tagged([option for option in kind.types if isinstance(option, inspect.StructType)], aliases)
+
+
+def _check(kind: inspect.Type, extra: Mapping[str, Any]) -> Check:
     if isinstance(kind, inspect.Metadata):
-        yield from _check(value, kind.type, pointer, {**extra, **(kind.extra or {})})
-    elif isinstance(kind, inspect.UnionType):
-        options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
-        if len(options) > 1:
-            yield from _check_text_or_array(value, options, pointer)
-        elif value is not None or extra.get("nullable") is False:
-            yield from _check(value, options[0], pointer, extra)
-    elif isinstance(kind, inspect.StructType):
-        yield from _check_struct(value, kind, pointer)
-    elif isinstance(kind, inspect.VarTupleType):
-        if not isinstance(value, list):
-            yield Problem(pointer, "expected an array")
-            return
-        if kind.min_length is not None and len(value) < kind.min_length:
-            yield Problem(pointer, f"must have at least {kind.min_length} item(s)")
-        for index, item in enumerate(value):
-            yield from _check(item, kind.item_type, f"{pointer}/{index}", {})
-    elif isinstance(kind, inspect.DictType):
+        return _check(kind.type, {**extra, **(kind.extra or {})})
+    if isinstance(kind, inspect.UnionType):
+        return _union(kind, extra)
+    if isinstance(kind, inspect.StructType):
+        return _later(kind.cls)
+    if isinstance(kind, inspect.VarTupleType):
+        return _array(kind)
+    if isinstance(kind, inspect.DictType):
+        return _map(kind)
+    if isinstance(kind, inspect.AnyType):
+        return _free
+    if isinstance(kind, inspect.BoolType):
+        return _boolean(extra)
+    if isinstance(kind, inspect.IntType):
+        return _integer(kind, extra)
+    if isinstance(kind, inspect.FloatType):
+        return _number(kind)
+    if isinstance(kind, inspect.LiteralType):
+        return _enum(kind)
+    if isinstance(kind, inspect.StrType):
+        return _text(kind, extra)
+    raise TypeError(f"resource types do not use {type(kind).__name__}")
+
+
+def _later(struct: type[Struct]) -> Check:
+    """The check of a nested Struct, looked up when it is needed: types may be recursive."""
+    return lambda value, place, found: _compiled(struct, ())(value, place, found)
+
+
+def _struct(kind: inspect.StructType, aliases: Aliases) -> Check:
+    members = {field.encode_name: _check(field.type, {}) for field in kind.fields}
+    members |= {alias: members[canonical] for alias, canonical in aliases}
+    if kind.tag_field is not None and kind.tag_field != INTERNAL_TAG:
+        members[kind.tag_field] = _accept
+    lenient = tuple(field.encode_name for field in kind.fields if field.required)
+    strict = lenient
+    spelled = {canonical: alias for alias, canonical in aliases}
+    closed = kind.forbid_unknown_fields
+    unreported: frozenset[str] = frozenset()
+    rules: Callable[[dict[str, Any], bool], Iterable[Flaw]] | None = None
+    if issubclass(kind.cls, Document):
+        strict = (*lenient, *sorted(kind.cls.STRICT_REQUIRED))
+        unreported = kind.cls.UNREPORTED
+        if any("rules" in vars(base) for base in kind.cls.__mro__ if base is not Document):
+            rules = kind.cls.rules
+
+    def check(value: object, place: Place, found: Judgement) -> None:
         if not isinstance(value, dict):
-            yield Problem(pointer, "expected an object")
+            found.fail(place, "expected an object")
+            return
+        before = len(found.schema)
+        for key, item in value.items():
+            member = members.get(key)
+            if member is not None:
+                member(item, (place, key), found)
+            else:
+                found.unknown.append(Unknown(place, value, key, closed, key not in unreported))
+        for name in strict if found.strict else lenient:
+            if name not in value and spelled.get(name) not in value:
+                found.fail(place, f"missing required field `{name}`")
+        if rules is not None and len(found.schema) == before:
+            for flaw in rules(value, found.strict):
+                found.schema.append(Problem(pointer(place) + flaw.at, flaw.reason))
+
+    return check
+
+
+def _tagged(options: list[inspect.StructType], aliases: Aliases) -> Check:
+    tag_field = options[0].tag_field
+    assert tag_field is not None
+    checks = {option.tag: _struct(option, aliases) for option in options}
+    expected = f"expected one of {', '.join(f'`{tag}`' for tag in checks)}"
+
+    def check(value: object, place: Place, found: Judgement) -> None:
+        if not isinstance(value, dict):
+            found.fail(place, "expected an object")
+        elif tag_field not in value:
+            found.fail(place, f"missing required field `{tag_field}`")
+        elif not isinstance(tag := value[tag_field], str):
+            found.fail((place, tag_field), "expected a string")
+        elif tag not in checks:
+            found.fail((place, tag_field), expected)
+        else:
+            checks[tag](value, place, found)
+
+    return check
+
+
+def _first_valid(options: list[inspect.StructType]) -> Check:
+    """Untagged Structs: an object is the first one that it is valid as. The choice is left in ``found.tags``."""
+
+    def check(value: object, place: Place, found: Judgement) -> None:
+        if not isinstance(value, dict):
+            found.fail(place, "expected an object")
+            return
+        attempts = []
+        for option in options:
+            attempt = Judgement(found.strict)
+            _compiled(option.cls, ())(value, place, attempt)
+            if not attempt.schema and not (found.strict and any(item.closed for item in attempt.unknown)):
+                attempt.tags.append((value, str(option.tag)))
+                found.adopt(attempt)
+                return
+            attempts.append(attempt)
+        # None fits: tell what is wrong with the one that has the least unknown members.
+        found.adopt(min(attempts, key=lambda attempt: len(attempt.unknown)))
+
+    return check
+
+
+def _union(kind: inspect.UnionType, extra: Mapping[str, Any]) -> Check:
+    options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
+    if len(options) == 1:
+        check = _check(options[0], extra)
+    elif all(isinstance(option, inspect.StructType) for option in options):
+        structs = [option for option in options if isinstance(option, inspect.StructType)]
+        check = _first_valid(structs) if structs[0].tag_field == INTERNAL_TAG else _tagged(structs, ())
+    else:
+        check = _by_json_type(options)
+    if not kind.includes_none or extra.get("nullable") is False:
+        return check
+
+    def nullable(value: object, place: Place, found: Judgement) -> None:
+        if value is not None:
+            check(value, place, found)
+
+    return nullable
+
+
+def _by_json_type(options: list[inspect.Type]) -> Check:
+    """A text, or else an array or an object: JSON tells them apart."""
+    checks: dict[type, Check] = {}
+    for option in options:
+        array, struct = isinstance(option, inspect.VarTupleType), isinstance(option, inspect.StructType)
+        checks[list if array else dict if struct else str] = _check(option, {})
+    names = {str: "a string", list: "an array", dict: "an object"}
+    expected = f"expected {' or '.join(name for kind, name in names.items() if kind in checks)}"
+
+    def check(value: object, place: Place, found: Judgement) -> None:
+        option = checks.get(type(value))
+        if option is None:
+            found.fail(place, expected)
+        else:
+            option(value, place, found)
+
+    return check
+
+
+def _array(kind: inspect.VarTupleType) -> Check:
+    check_item, low, high = _check(kind.item_type, {}), kind.min_length or 0, kind.max_length
+
+    def check(value: object, place: Place, found: Judgement) -> None:
+        if not isinstance(value, list):
+            found.fail(place, "expected an array")
+            return
+        if len(value) < low:
+            found.fail(place, f"must have at least {low} item(s)")
+        elif high is not None and len(value) > high:
+            found.fail(place, f"must have at most {high} items")
+        for index, item in enumerate(value):
+            check_item(item, (place, index), found)
+
+    return check
+
+
+def _map(kind: inspect.DictType) -> Check:
+    check_item = _check(kind.value_type, {})
+
+    def check(value: object, place: Place, found: Judgement) -> None:
+        if not isinstance(value, dict):
+            found.fail(place, "expected an object")
             return
         for key, item in value.items():
-            yield from _check(item, kind.value_type, f"{pointer}/{escape(key)}", {})
-    elif isinstance(kind, inspect.AnyType):
-        yield from _check_free(value, pointer)
-    else:
-        yield from _check_scalar(value, kind, pointer, extra)
+            check_item(item, (place, key), found)
+
+    return check
 
 
-def _check_struct(value: object, kind: inspect.StructType, pointer: str, aliases: Aliases = ()) -> Iterator[Problem]:
-    if not isinstance(value, dict):
-        yield Problem(pointer, "expected an object")
-        return
-    fields = {field.encode_name: field for field in kind.fields}
-    spellings = {**fields, **{alias: fields[canonical] for alias, canonical in aliases}}
-    for key in value:
-        if key not in spellings:
-            yield Problem(pointer, f"unknown field `{key}`")
-    present = {spellings[key].name for key in value if key in spellings}
-    for name, field in spellings.items():
-        if name in value:
-            yield from _check(value[name], field.type, f"{pointer}/{name}", {})
-        elif field.required and field.name not in present:
-            present.add(field.name)
-            yield Problem(pointer, f"missing required field `{name}`")
+def _accept(value: object, place: Place, found: Judgement) -> None:
+    """The tag of a union: the union has looked at it."""
 
 
-def _check_text_or_array(value: object, options: list[inspect.Type], pointer: str) -> Iterator[Problem]:
-    """The one kind of union in the resource types: JSON strings and arrays are told apart by their type."""
-    wanted = inspect.VarTupleType if isinstance(value, list) else inspect.StrType
-    if not isinstance(value, list | str):
-        yield Problem(pointer, "expected a string or an array")
-        return
-    yield from _check(value, next(option for option in options if isinstance(option, wanted)), pointer, {})
+def _free(value: object, place: Place, found: Judgement) -> None:
+    """Free-form JSON: anything that survives the way to the worker processes."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _free(item, (place, key), found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _free(item, (place, index), found)
+    elif isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+        found.fail_decode(place, "integer does not fit 64 bits")
 
 
-def _check_scalar(value: object, kind: inspect.Type, pointer: str, extra: dict[str, object]) -> Iterator[Problem]:
-    if isinstance(kind, inspect.BoolType):
+def _boolean(extra: Mapping[str, Any]) -> Check:
+    only = extra.get("only")
+
+    def check(value: object, place: Place, found: Judgement) -> None:
         if not isinstance(value, bool):
-            yield Problem(pointer, "expected a boolean")
-    elif isinstance(kind, inspect.IntType):
-        yield from _check_integer(value, kind, pointer, extra)
-    elif isinstance(kind, inspect.FloatType):
-        yield from _check_number(value, kind, pointer)
-    elif not isinstance(value, str):
-        yield Problem(pointer, "expected a string")
-    elif isinstance(kind, inspect.LiteralType):
-        if value not in kind.values:
-            yield Problem(pointer, f"expected one of {', '.join(f'`{option}`' for option in kind.values)}")
-    elif isinstance(kind, inspect.StrType):
-        yield from _check_text(value, kind, pointer, extra)
-    else:
-        raise TypeError(f"resource types do not use {type(kind).__name__}")
+            found.fail(place, "expected a boolean")
+        elif only is not None and value is not only:
+            found.fail(place, f"must be {str(only).lower()}")
+
+    return check
 
 
-def _check_text(value: str, kind: inspect.StrType, pointer: str, extra: dict[str, object]) -> Iterator[Problem]:
-    if kind.min_length is not None and len(value) < kind.min_length:
-        yield Problem(pointer, f"must have at least {kind.min_length} character(s)")
-    elif kind.max_length is not None and len(value) > kind.max_length:
-        yield Problem(pointer, f"must have at most {kind.max_length} characters")
-    elif kind.pattern is not None and not _ecma(kind.pattern).search(value):
-        yield Problem(pointer, f"must match {kind.pattern}")
-    elif extra.get("format") == "date-time":
-        try:
-            parse_rfc3339(value)
-        except ValueError:
-            yield Problem(pointer, "expected an RFC 3339 date-time")
+def _integer(kind: inspect.IntType, extra: Mapping[str, Any]) -> Check:
+    name = str(extra.get("format", "uint64"))
+    low, high = kind.ge, kind.le
+    smallest, largest = _INT_BOUNDS[name]
+
+    def check(value: object, place: Place, found: Judgement) -> None:
+        # draft-07 counts 5.0 as an integer, but no integer field holds it.
+        whole = isinstance(value, float) and value.is_integer()
+        if isinstance(value, bool) or not (isinstance(value, int) or whole):
+            found.fail(place, "expected an integer")
+            return
+        assert isinstance(value, int | float)
+        if low is not None and value < low:
+            found.fail(place, f"must be at least {low}")
+        elif high is not None and value > high:
+            found.fail(place, f"must be at most {high}")
+        elif whole:
+            found.fail_decode(place, "expected an integer, found a floating-point number")
+        elif not smallest <= value <= largest:
+            found.fail_decode(place, f"integer does not fit {name}")
+
+    return check
 
 
-def _check_integer(value: object, kind: inspect.IntType, pointer: str, extra: dict[str, object]) -> Iterator[Problem]:
-    whole = isinstance(value, float) and value.is_integer()
-    if isinstance(value, bool) or not (isinstance(value, int) or whole):
-        yield Problem(pointer, "expected an integer")
-        return
-    assert isinstance(value, int | float)
-    if kind.ge is not None and value < kind.ge:
-        yield Problem(pointer, f"must be at least {kind.ge}")
-    elif kind.le is not None and value > kind.le:
-        yield Problem(pointer, f"must be at most {kind.le}")
-    elif whole:
-        yield Problem(pointer, "expected an integer, found a floating-point number", decode=True)
-    elif value > _INT_LIMITS[str(extra.get("format", "uint64"))]:
-        yield Problem(pointer, f"integer does not fit {extra.get('format', 'uint64')}", decode=True)
+def _number(kind: inspect.FloatType) -> Check:
+    low, high = kind.ge, kind.le
 
+    def check(value: object, place: Place, found: Judgement) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            found.fail(place, "expected a number")
+        elif low is not None and value < low:
+            found.fail(place, f"must be at least {low:g}")
+        elif high is not None and value > high:
+            found.fail(place, f"must be at most {high:g}")
+        elif not _finite(value):
+            found.fail_decode(place, "number is out of range")
 
-def _check_number(value: object, kind: inspect.FloatType, pointer: str) -> Iterator[Problem]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        yield Problem(pointer, "expected a number")
-    elif kind.ge is not None and value < kind.ge:
-        yield Problem(pointer, f"must be at least {kind.ge:g}")
-    elif not _finite(value):
-        yield Problem(pointer, "number is out of range", decode=True)
+    return check
 
 
 def _finite(value: float) -> bool:
@@ -165,24 +401,67 @@ def _finite(value: float) -> bool:
         return False
 
 
-def _check_free(value: object, pointer: str) -> Iterator[Problem]:
-    """Free-form JSON: anything that survives the way to the worker processes."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _check_free(item, f"{pointer}/{escape(key)}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _check_free(item, f"{pointer}/{index}")
-    elif isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
-        yield Problem(pointer, "integer does not fit 64 bits", decode=True)
+def _enum(kind: inspect.LiteralType) -> Check:
+    options = kind.values
+    expected = f"expected one of {', '.join(f'`{option}`' for option in options)}"
+
+    def check(value: object, place: Place, found: Judgement) -> None:
+        if not isinstance(value, str):
+            found.fail(place, "expected a string")
+        elif value not in options:
+            found.fail(place, expected)
+
+    return check
 
 
-def escape(key: str) -> str:
-    """One reference token of a JSON Pointer (RFC 6901 §3)."""
-    return key.replace("~", "~0").replace("/", "~1")
+def _text(kind: inspect.StrType, extra: Mapping[str, Any]) -> Check:
+    low, high = kind.min_length or 0, kind.max_length
+    pattern = ecma(kind.pattern) if kind.pattern is not None else None
+    moment = extra.get("format") == "date-time"
+
+    def check(value: object, place: Place, found: Judgement) -> None:
+        if not isinstance(value, str):
+            found.fail(place, "expected a string")
+        elif len(value) < low:
+            found.fail(place, f"must have at least {low} character(s)")
+        elif high is not None and len(value) > high:
+            found.fail(place, f"must have at most {high} characters")
+        elif pattern is not None and not pattern.search(value):
+            found.fail(place, f"must match {kind.pattern}")
+        elif moment and not _is_moment(value):
+            found.fail(place, "expected an RFC 3339 date-time")
+
+    return check
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        parse_rfc3339(text)
+    except ValueError:
+        return False
+    return True
+
+
+_ECMA_SPACE: Final = r"\t\n\x0b\x0c\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+_ECMA_TOKEN: Final = re.compile(r"\\.|\[|\]|\$", re.DOTALL)
 
 
 @cache
-def _ecma(pattern: str) -> re.Pattern[str]:
-    """ECMA semantics: ``$`` is the end of the string, not also the place before a final line feed."""
-    return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern, re.ASCII)
+def ecma(pattern: str) -> re.Pattern[str]:
+    """An expression with ECMA semantics, for the syntax that schemas use: ``$`` is the end of the text and not also the
+    place before a final line feed, ``\\d`` is ASCII, ``\\s`` is what ECMAScript calls white space."""
+    return re.compile("".join(_translated(pattern)), re.ASCII)
+
+
+def _translated(pattern: str) -> Iterator[str]:
+    position, in_class = 0, False
+    for match in _ECMA_TOKEN.finditer(pattern):
+        yield pattern[position : match.start()]
+        position, piece = match.end(), match.group()
+        if piece in "[]":
+            in_class = piece == "["
+        if piece == r"\s":
+            yield _ECMA_SPACE if in_class else f"[{_ECMA_SPACE}]"
+        else:
+            yield r"\Z" if piece == "$" and not in_class else piece
+    yield pattern[position:]

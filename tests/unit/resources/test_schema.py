@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgw.resources.models import ApiKey, ClaimMapping, Model, OidcProvider, ProviderKey, RateLimit
-from fastgw.resources.validate import Aliases, problems
+from fastgw.resources.validate import Aliases, Problem, judge
 
 DATA = Path(__file__).parents[2] / "data" / "schemas"
 SECRET: Aliases = (("secret", "api_key"),)
@@ -20,6 +20,10 @@ MOMENTS = ["2030-01-01T00:00:00Z", "2030-01-01t00:00:00.5+01:00", "9999-12-31T23
 NO_MOMENTS = ["", "2030", "2030-01-01", "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "2030-01-01T25:00:00Z", "x"]
 
 Schema = dict[str, Any]
+
+
+def problems(document: object, struct: type[msgspec.Struct], aliases: Aliases = ()) -> list[Problem]:
+    return judge(document, struct, aliases).problems()
 
 
 def formats() -> jsonschema.FormatChecker:
@@ -176,7 +180,7 @@ def test_every_single_change_is_judged_like_the_published_schema(name: str) -> N
     struct, schema, aliases = CASES[name]
     validator = jsonschema.Draft7Validator(schema, format_checker=formats())
     start = example(schema, schema)
-    assert list(problems(start, struct, aliases)) == []
+    assert [problem for problem in problems(start, struct, aliases) if not problem.decode] == []
     for document in variants(start):
         refused = [problem for problem in problems(document, struct, aliases) if not problem.decode]
         assert bool(refused) != validator.is_valid(document), (document, refused)
@@ -253,7 +257,7 @@ def test_limits_that_fit() -> None:
 def test_every_problem_is_reported() -> None:
     document = {"provider": 5, "rate_limit": {"rpm": "x", "tpm": -1}, "surplus": 1, "retries": "x"}
     assert [pointer for pointer, _, _ in reasons(document, Model)] == [
-        *("", "", "/provider", "", "", "/rate_limit/rpm", "/rate_limit/tpm", "/retries")
+        *("", "/provider", "/rate_limit/rpm", "/rate_limit/tpm", "/retries", "", "", "")
     ]
 
 

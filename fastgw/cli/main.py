@@ -4,12 +4,16 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from fastgw import __version__
+
+ERROR_BYTES = 1900
+"""What a failed start says at most; `fastgw validate` shows a whole report."""
 
 
 @click.group(invoke_without_command=True)
@@ -27,8 +31,11 @@ def main(context: click.Context, config: Path | None) -> None:
 
 def run(config: Path) -> int:
     """Run the gateway; the exit code."""
-    # A reload that is asked for before there is anything to reload must not end the process.
+    # A reload that is asked for before there is anything to reload must not end the process; a stop that comes before
+    # anything runs is an orderly one.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     import uvloop
 
     from fastgw.runtime.errors import BootError
@@ -38,9 +45,26 @@ def run(config: Path) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_gateway(config, os.environ))
     except BootError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(brief(f"Error: {error}"), err=True)
+        return 1
+    except Exception as defect:
+        place = traceback.extract_tb(defect.__traceback__)[-1]
+        where = f"{os.path.basename(place.filename)}:{place.lineno}"
+        click.echo(brief(f"Error: {type(defect).__name__} at {where}: {defect}"), err=True)
         return 1
     return 0
+
+
+def brief(text: str) -> str:
+    """As many lines of a message as an operator reads, at most ERROR_BYTES; the rest is counted."""
+    lines, size = text.encode("utf-8", "replace").split(b"\n"), 0
+    for index, line in enumerate(lines):
+        size += len(line) + 1
+        if size > ERROR_BYTES:
+            kept = b"\n".join(lines[:index]) or line[:ERROR_BYTES]
+            rest = f"\n  … and {len(lines) - index} more line(s)" if index else "…"
+            return kept.decode("utf-8", "ignore") + rest
+    return text
 
 
 @main.command()

@@ -8,7 +8,7 @@ socket belongs to the supervisor too, so that the death of a worker loses no con
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastgw.http.connection import Connection
 from fastgw.http.server import Server
@@ -22,19 +22,38 @@ BACKLOG = 4096
 
 def bind(address: str, label: str) -> socket.socket:
     """A listening TCP socket for `ip:port`. Raises OSError with the label, the address and the OS text."""
+    return bind_all([(address, label)])[0]
+
+
+def bind_all(places: Sequence[tuple[str, str]]) -> list[socket.socket]:
+    """Listening TCP sockets for (`ip:port`, label) each: all of them, or none and an OSError with the label, the
+    address and the OS text. None listens before all are bound, so that nobody connects to what is given up again."""
+    bound: list[socket.socket] = []
+    for step in (_bind, _listen):
+        for index, (address, label) in enumerate(places):
+            try:
+                step(bound, index, address)
+            except OSError as error:
+                for each in bound:
+                    each.close()
+                text = f"{label} listener bind {address} failed: {error.strerror}"
+                raise OSError(error.errno, text) from error
+    return bound
+
+
+def _bind(bound: list[socket.socket], index: int, address: str) -> None:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, int(port)))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"{label} listener bind {address} failed: {error.strerror}") from error
-    listener.setblocking(False)
-    return listener
+    bound.append(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM))
+    # Without SO_REUSEPORT: another owner of the port, of this program or not, has to be noticed.
+    bound[index].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound[index].bind((host, int(port)))
+    bound[index].setblocking(False)
+
+
+def _listen(bound: list[socket.socket], index: int, address: str) -> None:
+    # With SO_REUSEADDR two sockets can be bound to one address; the second one to listen is the one that fails.
+    bound[index].listen(BACKLOG)
 
 
 class Acceptor:

@@ -1,22 +1,20 @@
 """The metrics and status listener: Prometheus text, readiness and configuration state, without authentication."""
 
 import asyncio
-import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from fastgw.http.listen import Acceptor
-from fastgw.http.pages import Page, PageExchange
-from fastgw.http.server import Server
+from fastgw.http.pages import Page, get_only
 from fastgw.state.board import Board
 from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.metrics import Registry
 
 CATCH_UP_SECONDS = 0.2
+JSON = "application/json"
 
 
 class StatusState:
@@ -137,42 +135,16 @@ def error_kind(message: str) -> str:
     return "parse_failed" if message.startswith("cannot decode canonical document") else "schema_failed"
 
 
-class StatusListener:
-    """Serves the pages from the supervisor's own loop."""
+class StatusPages:
+    """The pages by path, made in the supervisor's own loop."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        listener: socket.socket,
-        metrics_path: str,
-        exposition: Exposition,
-        state: StatusState,
-        board: Board,
-    ) -> None:
-        self._listener = listener
+    def __init__(self, metrics_path: str, exposition: Exposition, state: StatusState, board: Board) -> None:
         self._exposition = exposition
         self._state = state
         self._board = board
-        pages: dict[bytes, Callable[[], Coroutine[Any, Any, Page]]] = {
-            metrics_path.encode(): self._metrics,
-            b"/status/config": self._config,
-            b"/status/ready": self._ready,
-        }
-        self._server = Server(
-            loop,
-            lambda connection, request: PageExchange(loop, connection, request, pages),
-            server_token=None,
-            mint=lambda: b"",
-            id_field=b"",
+        self.answer = get_only(
+            {metrics_path.encode(): self._metrics, b"/status/config": self._config, b"/status/ready": self._ready}
         )
-        self._acceptor = Acceptor(loop, listener, self._server, lambda: None)
-
-    def close(self) -> None:
-        """Stop listening and drop idle connections."""
-        self._acceptor.stop()
-        self._listener.close()
-        for connection in list(self._server.connections):
-            connection.close_if_idle()
 
     async def _metrics(self) -> Page:
         # A worker's counters are in shared memory at once; what new ones mean arrives over its link.
@@ -183,7 +155,7 @@ class StatusListener:
         return Page(200, "text/plain; version=0.0.4", self._exposition.render())
 
     async def _config(self) -> Page:
-        return Page(200, "application/json", orjson.dumps(self._state.document()))
+        return Page(200, JSON, orjson.dumps(self._state.document()))
 
     async def _ready(self) -> Page:
         if self._board.ready():

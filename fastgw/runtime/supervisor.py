@@ -17,9 +17,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from fastgw._speedups.head import Request
 from fastgw.config.load import load_config
 from fastgw.config.schema import Config
-from fastgw.http.listen import bind
+from fastgw.http.connection import Connection
+from fastgw.http.listen import bind_all
+from fastgw.http.pages import Answer, PageExchange, PageListener
 from fastgw.resources.file import load_resources
 from fastgw.resources.kinds import KINDS
 from fastgw.resources.models import encode_resources
@@ -30,7 +33,7 @@ from fastgw.runtime.jwks import Fetcher, KeyServer
 from fastgw.runtime.link import Announce, Configure, FetchKeys, Keys, Message, Stop
 from fastgw.runtime.lull import refuse_handshakes
 from fastgw.runtime.process import WorkerProcess
-from fastgw.runtime.status import StatusListener, StatusState
+from fastgw.runtime.status import StatusPages, StatusState
 from fastgw.state.board import Board
 from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.log import Log, parse_level
@@ -93,23 +96,23 @@ class Supervisor:
         self._boot_failure: str | None = None
         self._early_ends = 0
         self._listener: socket.socket | None = None
-        self._status: StatusListener | None = None
+        self._pages: list[PageListener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._fetcher = Fetcher(config.upstream.tls)
         self._keys = KeyServer(self._loop, self._fetcher.get, self._board.set_keys, log)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises BootError when the gateway cannot start."""
-        # Before the file is read, so that a change that is announced during boot is not missed.
+        # Before the file is read, so that neither a change nor a stop that is announced during boot is missed.
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopping.set)
         try:
             first = self._load()
         except ResourcesError as error:
             raise BootError(str(error)) from None
         self._check_tls()
         self._bind()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stopping.set)
         for index in range(self._count):
             self._spawn(index)
         failure = await self._apply(first)
@@ -127,20 +130,27 @@ class Supervisor:
     # -- boot
 
     def _bind(self) -> None:
+        prometheus = self._config.observability.metrics.prometheus
+        places = [(self._config.proxy.addr, "proxy")]
+        if prometheus.enabled:
+            places.append((prometheus.addr, "metrics"))
         try:
-            self._listener = bind(self._config.proxy.addr, "proxy")
-            prometheus = self._config.observability.metrics.prometheus
-            if prometheus.enabled:
-                self._status = StatusListener(
-                    self._loop,
-                    bind(prometheus.addr, "metrics"),
-                    prometheus.path,
-                    self._exposition,
-                    self._state,
-                    self._board,
-                )
+            sockets = dict(zip((label for _, label in places), bind_all(places), strict=True))
         except OSError as error:
             raise BootError(error.strerror or str(error)) from None
+        self._listener = sockets["proxy"]
+        if "metrics" in sockets:
+            pages = StatusPages(prometheus.path, self._exposition, self._state, self._board)
+            self._serve(sockets["metrics"], pages.answer)
+
+    def _serve(self, listener: socket.socket, answer: Answer) -> None:
+        loop = self._loop
+
+        def make(connection: Connection, request: Request) -> PageExchange:
+            return PageExchange(loop, connection, request, answer)
+
+        idle_timeout = float(self._config.downstream.idle_timeout_secs)
+        self._pages.append(PageListener(loop, listener, make, idle_timeout=idle_timeout))
 
     def _check_tls(self) -> None:
         tls, upstream = self._config.proxy.tls, self._config.upstream.tls
@@ -303,8 +313,10 @@ class Supervisor:
             await asyncio.sleep(SETTLE_SECONDS)
         await self._end_workers()
         await self._fetcher.close()
-        if self._status is not None:
-            self._status.close()
+        for pages in self._pages:
+            pages.stop()
+        while sum(pages.busy() for pages in self._pages):  # noqa: ASYNC110 - connections close without telling us
+            await asyncio.sleep(0.01)
 
     async def _end_workers(self) -> None:
         self._closing = True

@@ -12,8 +12,8 @@ import trustme
 import uvloop
 
 from fastgw.http.connection import Connection
-from fastgw.http.listen import BACKLOG, SLACK, Acceptor, bind
-from fastgw.http.pages import Page, PageExchange
+from fastgw.http.listen import BACKLOG, SLACK, Acceptor, bind, bind_all
+from fastgw.http.pages import Page, PageExchange, get_only
 from fastgw.http.server import Server
 from tests.protocol.harness import FakeLoop
 
@@ -26,7 +26,7 @@ async def hello() -> Page:
 
 def server(loop: asyncio.AbstractEventLoop) -> Server:
     def make(connection: Connection, request: Any) -> PageExchange:
-        return PageExchange(loop, connection, request, {b"/": hello})
+        return PageExchange(loop, connection, request, get_only({b"/": hello}))
 
     return Server(loop, make, server_token=None, mint=lambda: b"", id_field=b"")
 
@@ -69,6 +69,31 @@ def test_a_busy_address_is_told_with_its_label() -> None:
         busy = "{}:{}".format(*address(first))
         with pytest.raises(OSError, match=f"metrics listener bind {busy} failed: Address already in use"):
             bind(busy, "metrics")
+
+
+def test_nothing_listens_unless_everything_is_bound() -> None:
+    with bind("127.0.0.1:0", "proxy") as owner, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = "{}:{}".format(*address(probe))
+        probe.close()
+        taken = "{}:{}".format(*address(owner))
+        with pytest.raises(OSError, match=f"admin listener bind {taken} failed: Address already in use"):
+            bind_all([(free, "proxy"), (taken, "admin")])
+        host, port = free.rsplit(":", 1)
+        with socket.socket() as client:
+            assert client.connect_ex((host, int(port))) == errno.ECONNREFUSED
+        for listener in bind_all([(free, "proxy"), ("127.0.0.1:0", "admin")]):
+            listener.close()
+
+
+def test_an_address_that_somebody_else_has_bound_first_but_not_yet_listened_on() -> None:
+    """Both have SO_REUSEADDR: the kernel lets both bind and one listen."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        name = "{}:{}".format(*address(other))
+        with bind(name, "proxy"), pytest.raises(OSError, match="in use"):
+            other.listen()
 
 
 # -- accepting

@@ -18,7 +18,8 @@ class GatewayError(Exception):
     """An answer that is not a success.
 
     `status` is the HTTP status for the caller, `type`/`code`/`param` and `message` go into the envelope, `retry_after`
-    is in whole seconds. `cause` is for logs only.
+    is in whole seconds. `cause` is for logs only. `own` is an upstream's error body in the caller's dialect, to be
+    passed on in place of the envelope.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class GatewayError(Exception):
         cause: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.own: bytes | None = None
         self.status = status
         self.type = type
         self.message = message
@@ -133,6 +135,8 @@ _ANTHROPIC_TYPES = {
 
 def render(error: GatewayError, dialect: Dialect = "openai") -> bytes:
     """The JSON body of an error answer in the caller's dialect."""
+    if error.own is not None:
+        return error.own
     if dialect == "anthropic":
         kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
         return orjson.dumps({"type": "error", "error": {"type": kind, "message": error.message}})
@@ -142,3 +146,10 @@ def render(error: GatewayError, dialect: Dialect = "openai") -> bytes:
     if error.code is not None:
         inner["code"] = error.code
     return orjson.dumps({"error": inner})
+
+
+def render_event(error: GatewayError, dialect: Dialect = "openai") -> bytes:
+    """The data of the event that ends a stream with an error."""
+    if dialect == "anthropic":
+        return orjson.dumps({"type": "error", "error": {"type": error.type, "message": error.message}})
+    return render(error, dialect)

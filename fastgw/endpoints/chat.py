@@ -13,10 +13,10 @@ from fastgw._speedups.splice import ChatAnswer, ChatRequest, ScanError
 from fastgw._speedups.sse import ChatStream
 from fastgw.core.errors import decode_error, invalid_request
 from fastgw.gateway import pipeline
-from fastgw.gateway.call import Usage
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
+from fastgw.providers.adapter import Reported
 
 CODES = {"missing": "missing_parameter", "type": "invalid_parameter", "duplicate": "invalid_parameter"}
 
@@ -43,7 +43,7 @@ class ChatCall:
         """The caller's bytes with the target's model name, `stream` present, usage asked for on streams."""
         return self._request.upstream_body(target.model_json, self.stream)
 
-    def answer(self, body: bytes) -> tuple[bytes, Usage]:
+    def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's bytes with the alias as model and usage counters present."""
         try:
             answer = ChatAnswer(body)

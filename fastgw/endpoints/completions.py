@@ -12,10 +12,11 @@ from fastgw._speedups.sse import ChatStream
 from fastgw.core.edits import Edit, appended, edited
 from fastgw.core.errors import decode_error, invalid_request
 from fastgw.gateway import pipeline
-from fastgw.gateway.call import Usage, tokens_of
+from fastgw.gateway.call import tokens_of
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
+from fastgw.providers.adapter import Reported
 
 FIELDS = (b"model", b"stream", b"stream_options")
 INCLUDE_USAGE = b'{"include_usage":true}'
@@ -52,7 +53,7 @@ class CompletionCall:
             edits.append(appended(body, body.index(b"{"), body.rindex(b"}") + 1, b'"stream_options":' + INCLUDE_USAGE))
         return edited(body, edits)
 
-    def answer(self, body: bytes) -> tuple[bytes, Usage]:
+    def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's answer unchanged. Raises a decode error when it is no JSON object."""
         try:
             (usage,) = top_level(body, (b"usage",))

@@ -14,10 +14,11 @@ from fastgw.core.edits import Edit, appended, edited
 from fastgw.core.errors import GatewayError, decode_error
 from fastgw.endpoints.completions import text_of
 from fastgw.gateway import pipeline
-from fastgw.gateway.call import Usage, tokens_of
+from fastgw.gateway.call import tokens_of
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
+from fastgw.providers.adapter import Reported
 
 FIELDS = (b"model", b"input", b"encoding_format", b"dimensions")
 REQUIRED = ((b"object", STRING), (b"model", STRING), (b"data", ARRAY))
@@ -46,7 +47,7 @@ class EmbeddingCall:
         """The caller's bytes with the target's model name."""
         return edited(self._body, [(*self._model, target.model_json)])
 
-    def answer(self, body: bytes) -> tuple[bytes, Usage]:
+    def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's answer with usage counters present. Raises a decode error when it is not understood."""
         try:
             *required, usage = top_level(body, (*(name for name, _ in REQUIRED), b"usage"))

@@ -3,24 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from fastgw._speedups.splice import INT, OBJECT, ScanError, top_level
-from fastgw._speedups.sse import ChatStream
-from fastgw.gateway.snapshot import Target
-
-
-class Usage(Protocol):
-    """Token counters as the upstream reported them; 0 where it did not."""
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Tokens of the request."""
-
-    @property
-    def completion_tokens(self) -> int:
-        """Tokens of the answer."""
-
-    @property
-    def total_tokens(self) -> int:
-        """Both, as the upstream sums them."""
+from fastgw.providers.adapter import Speaker
 
 
 class Tokens(NamedTuple):
@@ -54,8 +37,11 @@ def count(members: bytes, span: tuple[int, int, int]) -> int:
     return value if 0 <= value < 2**53 else 0
 
 
-class Call(Protocol):
-    """One decoded request of an operation."""
+class Call(Speaker, Protocol):
+    """One decoded request of an operation, which speaks for itself to upstreams of its own dialect.
+
+    A call that can be translated implements `providers.adapter.Dialect` as well.
+    """
 
     operation: str
 
@@ -66,12 +52,3 @@ class Call(Protocol):
     @property
     def stream(self) -> bool:
         """Whether the caller wants a stream."""
-
-    def upstream_body(self, target: Target) -> bytes:
-        """The request body for one target."""
-
-    def answer(self, body: bytes) -> tuple[bytes, Usage]:
-        """The answer for the caller. Raises `UpstreamFailure` when the upstream's is not understood."""
-
-    def relay(self, target: Target, *, chunked: bool) -> ChatStream:
-        """A fresh translator of the upstream's stream."""

@@ -11,15 +11,16 @@ from fastgw.gateway.identity import compile_identity
 from fastgw.gateway.snapshot import Caller, Operation, Snapshot, Target
 from fastgw.policy.access import ModelPatterns, Networks
 from fastgw.policy.deadlines import answer_deadline, stream_deadline
-from fastgw.providers import openai
+from fastgw.providers import adapter
 from fastgw.providers.overrides import Overrides
-from fastgw.providers.registry import wire_family
+from fastgw.providers.place import UpstreamURL
+from fastgw.providers.registry import adapter_for
 from fastgw.resources.models import ApiKey, Model, ProviderKey, Resources, Row
 from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Origin, Pool, Pools
 from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
 
-OPERATIONS: tuple[openai.OpenAIOperation, ...] = ("chat/completions", "completions", "embeddings")
+OPERATIONS: tuple[adapter.Operation, ...] = ("chat/completions", "completions", "embeddings")
 
 
 class Compiler:
@@ -73,7 +74,7 @@ class Compiler:
             stream_configured=configured,
         )
 
-    def _operation(self, operation: openai.OpenAIOperation, model: Model, key: ProviderKey | None) -> Operation:
+    def _operation(self, operation: adapter.Operation, model: Model, key: ProviderKey | None) -> Operation:
         if key is None:
             raise GatewayError(
                 400,
@@ -81,22 +82,22 @@ class Compiler:
                 f'request payload is invalid: model "{model.display_name}" references unknown provider_key_id '
                 f'"{model.provider_key_id}"',
             )
-        if wire_family(key.provider, key.adapter) != "openai":
-            raise GatewayError(503, "provider_unavailable", "no bridge registered for provider", fault="gateway")
-        openai.check_secret(key.api_key)
-        url = openai.endpoint_url(key.api_base, key.provider, operation)
-        namespace = self._config.namespace
+        endpoint = adapter_for(operation, model, key).endpoint(operation, model, key, self._config.namespace)
 
-        def reach(place: openai.UpstreamURL) -> Pool:
+        def reach(place: UpstreamURL) -> Pool:
             context = self._context(key) if place.scheme == "https" else None
             return self._pools.get(Origin(place.scheme, place.host, place.port, context))
 
         return Operation(
-            url,
-            reach(url),
-            openai.request_head(url, key.api_key, namespace, stream=False, extra={}),
-            openai.request_head(url, key.api_key, namespace, stream=True, extra={}),
+            endpoint.url,
+            reach(endpoint.url),
+            endpoint.head,
+            endpoint.stream_head,
             reach,
+            family=endpoint.family,
+            translate=endpoint.translate,
+            own_errors=endpoint.own_errors,
+            flatten=endpoint.flatten,
         )
 
     def _context(self, key: ProviderKey) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, moved
 from fastgw.gateway.relay import relay_once, relay_stream
 from fastgw.gateway.snapshot import Operation, Target
 from fastgw.policy.retry import backoff, may_retry, retry_budget
+from fastgw.providers.adapter import Speaker
 from fastgw.providers.failures import BODY_LIMIT, answer_failure
 from fastgw.upstream.connection import MAX_BODY, UpstreamConnection
 
@@ -56,9 +57,10 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
     if deadline is not None:
         deadline.add(ex)
     try:
-        body = call.upstream_body(target)
+        speaker: Speaker = call if operation.translate is None else operation.translate(call, target)
+        body = speaker.upstream_body(target)
         if target.overrides is not None:
-            body = target.overrides.apply_body(body)
+            body = target.overrides.apply_body(body, flatten=operation.flatten)
         connection = (None if fresh else operation.pool.take()) or await dial(ex, operation)
         send(ex, connection, target, operation, body)
         await park()
@@ -67,15 +69,15 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         answer = connection.answer
         if not 200 <= answer.status < 300:
             reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
-            raise answer_failure(answer.status, reason, answer.retry_after)
+            raise answer_failure(answer.status, reason, answer.retry_after, operation.family, own=operation.own_errors)
         ex.provider_request_id = answer.request_id
         ex.relayed = True
         if ex.stream:
             if deadline is not None:
                 deadline.add(ex)
-            await relay_stream(ex, call, target, connection, deadline)
+            await relay_stream(ex, speaker, target, operation.family, connection, deadline)
         else:
-            relay_once(ex, call, payload(connection))
+            relay_once(ex, speaker, payload(connection))
     except BaseException:
         if ex.upstream is not None and not ex.upstream.answer.complete:
             ex.upstream.close()

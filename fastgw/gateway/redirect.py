@@ -10,9 +10,10 @@ from dataclasses import replace
 from yarl import URL
 
 from fastgw.gateway.snapshot import Operation
-from fastgw.providers.openai import UpstreamURL
+from fastgw.providers.place import UpstreamURL
 
 MAX_REDIRECTS = 10
+CREDENTIALS = (b"authorization:", b"x-api-key:", b"api-key:")
 REPEATED = (307, 308)
 CHANGED_TO_GET = (301, 302, 303)
 
@@ -53,7 +54,7 @@ def moved(operation: Operation, status: int, location: bytes | None) -> Operatio
 def readdressed(head: bytes, method: bytes, url: UpstreamURL, foreign: bool) -> bytes:
     """A request head for another place, without its credential when that is another origin."""
     lines = head.split(b"\r\n")[1:]
-    dropped = (b"host:", b"authorization:") if foreign else (b"host:",)
+    dropped = (b"host:", *CREDENTIALS) if foreign else (b"host:",)
     kept = [line for line in lines if not line.lower().startswith(dropped)]
     start = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, url.path.encode("ascii"), url.authority.encode("ascii"))
     return start + b"\r\n".join(kept)

@@ -1,23 +1,22 @@
 """The way back: whole answers, and streams byte by byte."""
 
-from fastgw._speedups.sse import ChatStream
 from fastgw.core.deadlines import Deadlines
-from fastgw.core.errors import UpstreamFailure, decode_error, render, stream_aborted
+from fastgw.core.errors import UpstreamFailure, decode_error, render_event, stream_aborted
 from fastgw.core.fiber import park
 from fastgw.gateway.account import access_line, settle
-from fastgw.gateway.call import Call
 from fastgw.gateway.coding import Inflating, inflater
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.snapshot import Target
-from fastgw.providers.failures import in_band_failure
+from fastgw.providers.adapter import RelayedStream, Speaker
+from fastgw.providers.failures import Family, in_band_failure
 from fastgw.upstream.connection import UpstreamConnection
 
 STREAM_FIELDS = b"content-type: text/event-stream\r\ncache-control: no-cache\r\n"
 
 
-def relay_once(ex: Exchange, call: Call, body: bytes) -> None:
+def relay_once(ex: Exchange, speaker: Speaker, body: bytes) -> None:
     """Send a whole answer to the caller and note what it used. Raises a decode error."""
-    out, usage = call.answer(body)
+    out, usage = speaker.answer(body)
     ex.prompt_tokens = usage.prompt_tokens
     ex.completion_tokens = usage.completion_tokens
     ex.total_tokens = usage.total_tokens
@@ -26,14 +25,15 @@ def relay_once(ex: Exchange, call: Call, body: bytes) -> None:
 
 async def relay_stream(
     ex: Exchange,
-    call: Call,
+    speaker: Speaker,
     target: Target,
+    family: Family,
     connection: UpstreamConnection,
     deadline: "Deadlines[Exchange] | None",
 ) -> None:
     """Relay a stream to its end. Raises UpstreamFailure only while nothing has been sent to the caller;
     afterwards a failure ends the stream with one error frame and is left in `ex.error`."""
-    relay = StreamRelay(ex, call.relay(target, chunked=ex.request.http11), connection, deadline)
+    relay = StreamRelay(ex, speaker.relay(target, chunked=ex.request.http11), family, connection, deadline)
     inflate = inflater(connection.answer.content_encoding)
     ex.relay = relay
     try:
@@ -55,17 +55,19 @@ class StreamRelay:
     Runs inside the upstream's read callback. The exchange's fiber stays parked until the stream is over.
     """
 
-    __slots__ = ("_connection", "_deadline", "_ex", "_keepalive", "_stream", "failure")
+    __slots__ = ("_connection", "_deadline", "_ex", "_family", "_keepalive", "_stream", "failure")
 
     def __init__(
         self,
         ex: Exchange,
-        stream: ChatStream,
+        stream: RelayedStream,
+        family: Family,
         connection: UpstreamConnection,
         deadline: "Deadlines[Exchange] | None",
     ) -> None:
         self._ex = ex
         self._stream = stream
+        self._family = family
         self._connection = connection
         self._deadline = deadline
         self._keepalive = ex.gateway.keepalive
@@ -154,7 +156,11 @@ class StreamRelay:
                 raise failure
             ex.error = failure.with_traceback(None)
             self._settle()
-            ex.downstream.write(stream.fail(render(failure)))
+            out = stream.fail(render_event(failure, ex.dialect))
+            if out:
+                ex.downstream.write(out)
+            elif not stream.ended:
+                ex.downstream.cut()
             if not self._connection.answer.complete:
                 self._connection.close()
 
@@ -180,8 +186,11 @@ class StreamRelay:
         if kind == 0:
             return None
         if kind == 1:
-            return in_band_failure(self._stream.failure_data, before_first=not self._ex.head_sent)
-        return decode_error("stream frame is too large" if kind == 3 else "stream frame is not a chat completion chunk")
+            return in_band_failure(self._stream.failure_data, before_first=not self._ex.head_sent, family=self._family)
+        if kind == 3:
+            return decode_error("stream frame is too large")
+        wanted = "a chat completion chunk" if self._family == "openai" else "an event of its protocol"
+        return decode_error(f"stream frame is not {wanted}")
 
 
 def call_id(ex: Exchange) -> bytes:

@@ -12,8 +12,10 @@ import orjson
 
 from fastgw.core.errors import GatewayError
 from fastgw.policy.access import ModelPatterns, Networks, best_wildcard, substitute
-from fastgw.providers.openai import UpstreamURL
+from fastgw.providers.adapter import Translate
+from fastgw.providers.failures import Family
 from fastgw.providers.overrides import Overrides
+from fastgw.providers.place import UpstreamURL
 from fastgw.upstream.pool import Pool
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ class Operation:
     """How one operation reaches one target: constant request heads that end where the request id goes.
 
     `reach` finds the pool for another URL with the trust of the same provider key (for redirects). `own`: the place is
-    the provider's own, so that what is configured for it may be sent there."""
+    the provider's own, so that what is configured for it may be sent there. `translate` None: the upstream speaks the
+    caller's dialect. See `providers.adapter.Endpoint` for the rest."""
 
     url: UpstreamURL
     pool: Pool
@@ -50,6 +53,10 @@ class Operation:
     stream_head: bytes
     reach: Callable[[UpstreamURL], Pool]
     own: bool = True
+    family: Family = "openai"
+    translate: Translate | None = None
+    own_errors: bool = False
+    flatten: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,6 +56,17 @@ _CODES: Final[dict[str, dict[str, str]]] = {
     },
 }
 
+_ANTHROPIC_STATUS: Final = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "overloaded_error": 529,
+}
+
 # Families whose messages name accounts, projects or deployments: the caller gets a fixed text instead.
 _AUTHENTICATION: Final = "upstream authentication failed"
 _CANNED: Final[dict[str, dict[int, str]]] = {
@@ -90,14 +101,20 @@ class _Reported:
         self.param = param
 
 
-def answer_failure(status: int, body: bytes, retry_after: bytes | None, family: Family = "openai") -> UpstreamFailure:
+def answer_failure(
+    status: int, body: bytes, retry_after: bytes | None, family: Family = "openai", *, own: bool = False
+) -> UpstreamFailure:
     """The failure that a non-2xx answer is. Reads at most the first 64 KiB of `body`, whatever its content type.
 
     `retry_after` is the field's value: a 429 passes whole seconds on to the caller; a wait of 1 to 5 s is kept as
-    `wait_hint` for a retry, whatever the status.
+    `wait_hint` for a retry, whatever the status. `own`: the caller speaks the upstream's dialect, so a 4xx keeps its
+    error object, or its whole text where that is none.
     """
     raw = body[:BODY_LIMIT]
-    failure = _http_failure(status, raw.decode("utf-8", "replace"), _recognise(_load(raw), family), family)
+    text, document = raw.decode("utf-8", "replace"), _load(raw)
+    failure = _http_failure(status, text, None if own else _recognise(document, family), family)
+    if own and 400 <= status < 500 and _is_envelope(document, family):
+        failure.own = raw
     seconds = _whole_seconds(retry_after)
     if seconds is not None:
         if status == 429:
@@ -122,6 +139,10 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
         reported.message = error
     elif isinstance(error, dict):
         status = _embedded_status(error.get("code"))
+        if family == "anthropic":
+            # Its error events carry no status: https://docs.anthropic.com/en/api/errors says which one each type is.
+            status = _ANTHROPIC_STATUS.get(_string(error.get("type")) or "")
+            text = "upstream reported a stream error"
         code = error.get("code") if status is None else None
         kind = _string(error.get("type")) or _string(error.get("status"))
         message = _string(error.get("message"))
@@ -139,6 +160,14 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
         )
     failure.upstream_status = status or 0
     return failure
+
+
+def _is_envelope(document: Any, family: Family) -> bool:
+    """Whether clients of the family's own API can read this error."""
+    error = document.get("error") if isinstance(document, dict) else None
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        return False
+    return family != "anthropic" or (document.get("type") == "error" and isinstance(error.get("type"), str))
 
 
 def _http_failure(status: int, text: str, reported: _Reported | None, family: Family) -> UpstreamFailure:

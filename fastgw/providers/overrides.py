@@ -107,25 +107,26 @@ class Overrides:
         edits = made._renames or made._defaults or made._flatten or made._min is not None or made._max is not None
         return made if edits or made._headers or made._forward or made.reasoning_path else None
 
-    def apply_body(self, body: bytes) -> bytes:
-        """The outgoing body: renames, then the temperature clamp, then defaults, then flattened contents.
+    def apply_body(self, body: bytes, *, flatten: bool = True) -> bytes:
+        """The outgoing body: renames, then the temperature clamp, then defaults, flattened contents (if `flatten`).
 
         Raises the 400 for a body that is no JSON object.
         """
         for old, new in self._renames:
             body = _rename(body, old, new)
         clamp = self._min is not None or self._max is not None
-        if not (clamp or self._defaults or self._flatten):
+        flatten = flatten and self._flatten
+        if not (clamp or self._defaults or flatten):
             return body
         # Names that no rule needs are not asked for: a caller's duplicate of them is none of our business.
         names = [name for name, _ in self._defaults]
-        watched = [b"temperature"] * clamp + [b"messages"] * self._flatten
+        watched = [b"temperature"] * clamp + [b"messages"] * flatten
         body, spans = _spans(body, tuple(dict.fromkeys(names + watched)))
         edits: list[Edit] = []
         if clamp:
             edits += self._clamped(body, spans[b"temperature"])
         messages = spans.get(b"messages")
-        if self._flatten and messages is not None and messages[0] == ARRAY:
+        if flatten and messages is not None and messages[0] == ARRAY:
             edits += _flattened(body, messages)
         absent = [member for name, member in self._defaults if spans[name] is None]
         if absent:

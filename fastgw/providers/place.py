@@ -1,4 +1,4 @@
-"""The OpenAI wire family: where a request goes and the constant part of its head.
+"""Where upstream requests go and the constant part of their heads, for every wire family.
 
 Both are computed once per configuration. The head ends in the name of the request id field, so that sending a
 request only appends the id, the length and the body.
@@ -6,31 +6,15 @@ request only appends the id, the length and the body.
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote
 
 from fastgw.core.errors import invalid_credentials, invalid_upstream
-from fastgw.core.headers import RESERVED
-from fastgw.providers.fields import GATEWAY, field_line
+from fastgw.providers.fields import field_line
 
-OpenAIOperation = Literal["chat/completions", "completions", "embeddings", "images/generations"]
-
-DEFAULT_BASE: Final = "https://api.openai.com/v1"
-_OFFICIAL_HOST: Final = "api.openai.com"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-# Longest first: `/completions` also ends `/chat/completions`.
-_SUFFIXES: Final = (
-    "/chat/completions",
-    "/completions",
-    "/embeddings",
-    "/images/generations",
-    "/audio/transcriptions",
-    "/audio/translations",
-    "/audio/speech",
-)
 
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?", re.I)
 _AUTHORITY = re.compile(r"(?:.*@)?(?:\[(?P<v6>[^\[\]@]+)\]|(?P<name>[^\[\]:@]+))(?::(?P<port>[0-9]{0,5}))?")
@@ -57,38 +41,58 @@ class UpstreamURL:
     path: str
 
 
-def endpoint_url(api_base: str | None, provider: str, operation: OpenAIOperation) -> UpstreamURL:
-    """The URL of `operation` under a provider key's base URL.
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A provider key's base URL, taken apart. `path` is without trailing slashes, `query` with its question mark;
+    `standard`: the port is the scheme's own."""
 
-    A base that is a full endpoint URL is tolerated, its query stays behind the endpoint path. User information and
-    fragment are never sent (RFC 9110 §4.2.4, RFC 9112 §3.2). Double slashes inside the base are the operator's and
-    stay; none is ever added. Raises the 400 `invalid upstream configuration` for a base that is missing and has no
-    default, or is no absolute http(s) URL; the text never repeats the base, which may hold a credential.
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    authority: str
+    standard: bool
+    path: str
+    query: str
+
+    def at(self, path: str) -> UpstreamURL:
+        """The URL of a path at this origin; the base's query stays behind it."""
+        try:
+            target = quote(path, safe="%/:@!$&'()*+,;=~")
+            query = quote(self.query, safe="%/:@!$&'()*+,;=~?")
+        except UnicodeEncodeError:
+            raise invalid_upstream(_NOT_ABSOLUTE) from None
+        return UpstreamURL(self.scheme, self.host, self.port, self.authority, target + query)
+
+
+def parse_base(text: str) -> Base:
+    """Take an absolute http(s) URL apart.
+
+    User information and fragment are never sent (RFC 9110 §4.2.4, RFC 9112 §3.2) and not kept. Raises the 400 `invalid
+    upstream configuration` for anything else; the text never repeats the base, which may hold a credential.
     """
-    base = (api_base or "").strip()
-    if not base:
-        if provider.strip().lower() not in ("", "openai"):
-            raise invalid_upstream(f'provider_key for vendor "{provider}" has no upstream base URL configured')
-        base = DEFAULT_BASE
-    match = None if _BLANK_OR_CONTROL.search(base) else _URL.fullmatch(base)
+    match = None if _BLANK_OR_CONTROL.search(text) else _URL.fullmatch(text)
     if match is None:
         raise invalid_upstream(_NOT_ABSOLUTE)
     scheme: Literal["http", "https"] = "http" if match["scheme"].lower() == "http" else "https"
     host, bracketed, port = _authority(match["authority"], _DEFAULT_PORTS[scheme])
     standard = port == _DEFAULT_PORTS[scheme]
-    path = (match["path"] or "").rstrip("/")
-    for suffix in _SUFFIXES:
+    return Base(
+        scheme,
+        host,
+        port,
+        bracketed if standard else f"{bracketed}:{port}",
+        standard,
+        (match["path"] or "").rstrip("/"),
+        match["query"] or "",
+    )
+
+
+def without_suffix(path: str, suffixes: Iterable[str]) -> str:
+    """The path without the first of the suffixes that it ends in, and without trailing slashes."""
+    for suffix in suffixes:
         if path.endswith(suffix):
-            path = path.removesuffix(suffix).rstrip("/")
-            break
-    if not path and standard and host == _OFFICIAL_HOST:
-        path = "/v1"
-    try:
-        target = quote(f"{path}/{operation}", safe="%/:@!$&'()*+,;=~")
-        query = quote(match["query"] or "", safe="%/:@!$&'()*+,;=~?")
-    except UnicodeEncodeError:
-        raise invalid_upstream(_NOT_ABSOLUTE) from None
-    return UpstreamURL(scheme, host, port, bracketed if standard else f"{bracketed}:{port}", target + query)
+            return path.removesuffix(suffix).rstrip("/")
+    return path
 
 
 def _authority(text: str, default_port: int) -> tuple[str, str, int]:
@@ -136,36 +140,19 @@ def check_secret(secret: str) -> None:
         raise invalid_credentials("provider_key.api_key contains invalid header characters")
 
 
-def request_head(url: UpstreamURL, secret: str, namespace: str, *, stream: bool, extra: Mapping[str, str]) -> bytes:
+def request_head(url: UpstreamURL, fields: Mapping[str, str], namespace: str) -> bytes:
     """The head of every request to `url`, up to and including `x-{namespace}-request-id: `.
 
-    To be continued with the id, CRLF, further complete lines, `Content-Length: N` and two CRLF. `extra` are further
-    constant headers: one that has the name of a gateway header, a reserved name, or no valid name or value is left
-    out. Raises as `check_secret`; ValueError when `url` or `namespace` cannot be written into a head.
+    To be continued with the id, CRLF, further complete lines, `Content-Length: N` and two CRLF. `fields` are the
+    wire family's own, its credential among them. Raises ValueError for what cannot be written into a head.
     """
-    check_secret(secret)
-    request_id = f"x-{namespace}-request-id"
     if not _REQUEST_LINE_PART.fullmatch(url.path) or not _REQUEST_LINE_PART.fullmatch(url.authority):
         raise ValueError("request target or host with characters that do not belong there")
-    own = {"Host": url.authority, "Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
-    own["User-Agent"] = f"{namespace}/0.1"
-    if stream:
-        own["Accept"] = "text/event-stream"
+    own = {"Host": url.authority, **fields, "User-Agent": f"{namespace}/0.1", f"x-{namespace}-request-id": "-"}
     lines = [f"POST {url.path} HTTP/1.1\r\n".encode("ascii")]
     for name, value in own.items():
         line = field_line(name, value)
         if line is None:
-            raise ValueError(f"no valid value for {name}")
+            raise ValueError(f"no valid name or value for {name}")
         lines.append(line)
-    mine = field_line(request_id, "-")
-    if mine is None:
-        raise ValueError("the namespace is no part of a header name")
-    taken = {request_id.lower()}
-    for name, value in extra.items():
-        lowered = name.lower()
-        line = field_line(name, value)
-        if line is not None and lowered not in RESERVED and lowered not in GATEWAY and lowered not in taken:
-            taken.add(lowered)
-            lines.append(line)
-    lines.append(mine.removesuffix(b"-\r\n"))
-    return b"".join(lines)
+    return b"".join(lines).removesuffix(b"-\r\n")

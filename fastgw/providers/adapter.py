@@ -1,0 +1,157 @@
+"""The interface of a wire family: how upstreams of one kind are addressed and spoken to.
+
+An adapter turns a provider key and an operation into an `Endpoint`, once per configuration. It says where requests
+go, what their constant head is, and by what `translate` a call gets there:
+
+* None: the upstream speaks the caller's dialect. The call's own code splices the caller's bytes, nothing is rebuilt.
+* otherwise: called once per attempt with the call and the target; the `Speaker` it returns makes the body of the
+  upstream request and turns the answer into the caller's dialect. For the chat-like operations that is a `Bridge`
+  (bridge.py) around the family's `Translator`: the call supplies the canonical chat form (canonical.py) and a renderer
+  for its dialect, the translator supplies the protocol of the upstream.
+
+Everything here is sans-IO: bytes and plain data in, bytes and plain data out. To add a family, write a package like
+providers/anthropic with one file each for the endpoint, the request, the answer, the stream and the usage, and put
+its adapter into the table in registry.py. Error vocabularies are tables in failures.py. An operation that a family
+does not have is refused by `endpoint` with the error that its callers get.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from fastgw.providers.canonical import Chat, Completion, Renderer, Usage
+from fastgw.providers.failures import Family
+from fastgw.providers.place import UpstreamURL
+from fastgw.resources.models import Model, ProviderKey
+
+Operation = Literal["chat/completions", "completions", "embeddings", "messages", "messages/count_tokens", "responses"]
+"""What callers can ask for. The name of a call's `operation`."""
+
+
+class RelayedStream(Protocol):
+    """A stream on its way to the caller: what `gateway.relay.StreamRelay` needs of it.
+
+    `feed` takes bytes of the upstream's body, split anywhere, and returns bytes for the caller, framed for its HTTP
+    version. `frames` counts the events read. `ended`: the stream is complete and its end was returned. `failure`: 0,
+    or 1 an event that reports an error (its payload is in `failure_data`), 2 an event that is not understood, 3 an
+    event that is too large; nothing more is read then. `fail` ends the caller's stream with an error event whose data
+    is `payload`; b"" when the dialect has no way to say so, then the connection is cut. Counters are the largest seen.
+    """
+
+    @property
+    def frames(self) -> int: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def failure(self) -> int: ...
+    @property
+    def failure_data(self) -> bytes: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def total_tokens(self) -> int: ...
+    def feed(self, data: bytes, /) -> bytes: ...
+    def finish(self) -> bytes:
+        """The upstream's body has ended cleanly: the rest for the caller, the end of its stream included."""
+
+    def fail(self, payload: bytes, /) -> bytes: ...
+    def comment(self) -> bytes:
+        """A keep-alive comment."""
+
+
+class Reported(Protocol):
+    """Token counters of a whole answer."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def total_tokens(self) -> int: ...
+
+
+class Speaker(Protocol):
+    """One attempt's side of the conversation with the upstream. A call is the speaker of its own dialect."""
+
+    def upstream_body(self, target: Any, /) -> bytes:
+        """The request body, before the overrides of the provider key."""
+
+    def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
+        """A whole answer in the caller's dialect. Raises `UpstreamFailure` when the upstream's is not understood."""
+
+    def relay(self, target: Any, /, *, chunked: bool) -> RelayedStream:
+        """A fresh translator of the upstream's stream."""
+
+
+class Dialect(Protocol):
+    """What a call gives to a translator: its request in the canonical form, and its own way to read answers."""
+
+    @property
+    def stream(self) -> bool: ...
+    def canonical(self) -> Chat:
+        """The request as a chat request; a fresh object. Raises the 400 for one that cannot be expressed."""
+
+    def render(self, completion: Completion, /) -> bytes:
+        """A whole answer for the caller."""
+
+    def renderer(self) -> Renderer:
+        """A fresh writer of a stream for the caller."""
+
+
+class Decoder(Protocol):
+    """Reads an upstream's stream and tells a renderer. `failure` as in RelayedStream; `done`: the protocol's own end
+    has come."""
+
+    frames: int
+    failure: int
+    failure_data: bytes
+    done: bool
+    usage: Usage
+
+    def feed(self, data: bytes, /) -> None: ...
+    def finish(self) -> None:
+        """The body has ended: a last event without its blank line counts."""
+
+
+class Translator(Protocol):
+    """One attempt in the protocol of a family. Made per attempt, so that answers can be read with the request in
+    mind."""
+
+    def request(self) -> bytes:
+        """The upstream's request body. Raises a GatewayError (400) for what the protocol cannot express."""
+
+    def answer(self, body: bytes, /) -> Completion:
+        """A whole answer. Raises a decode error."""
+
+    def decoder(self, renderer: Renderer, /) -> Decoder:
+        """The reader of the answer's stream."""
+
+
+Translate = Callable[[Any, Any], Speaker]
+"""(call, target) -> the speaker of one attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how one operation of one target is called.
+
+    Heads as made by `place.request_head`. `family` is the vocabulary of errors. `own_errors`: the upstream's 4xx are
+    in the caller's dialect already and keep their error object. `flatten`: `content_list_to_string` applies.
+    """
+
+    url: UpstreamURL
+    head: bytes
+    stream_head: bytes
+    family: Family
+    translate: Translate | None = None
+    own_errors: bool = False
+    flatten: bool = True
+
+
+class Adapter(Protocol):
+    """A wire family."""
+
+    def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
+        """The endpoint of an operation. Raises the GatewayError that every call of it gets when there is none."""

@@ -1,0 +1,130 @@
+"""A call of one dialect served in the protocol of another, by way of the canonical form."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastgw.providers.adapter import Decoder, Dialect, Reported, Translate, Translator
+from fastgw.providers.canonical import Chat, Renderer
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def bridged(translator: Callable[[Chat, str, bool], Translator]) -> Translate:
+    """`Endpoint.translate` for a family's translator, which is made of the canonical request, the upstream's model name
+    and whether a stream is wanted."""
+
+    def translate(call: Dialect, target: Any) -> Bridge:
+        return Bridge(call, translator(call.canonical(), target.model_name, call.stream))
+
+    return translate
+
+
+class Bridge:
+    """The speaker of one translated attempt."""
+
+    __slots__ = ("_call", "_translator")
+
+    def __init__(self, call: Dialect, translator: Translator) -> None:
+        self._call = call
+        self._translator = translator
+
+    def upstream_body(self, _target: object, /) -> bytes:
+        """The request in the upstream's protocol."""
+        return self._translator.request()
+
+    def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
+        """The answer in the caller's dialect."""
+        completion = self._translator.answer(body)
+        return self._call.render(completion), completion.usage
+
+    def relay(self, _target: object, /, *, chunked: bool) -> "BridgedStream":
+        """The stream in the caller's dialect."""
+        renderer = self._call.renderer()
+        return BridgedStream(self._translator.decoder(renderer), renderer, chunked=chunked)
+
+
+class BridgedStream:
+    """A translated stream: an upstream's decoder, the caller's renderer, and the framing of HTTP (RFC 9112 §7.1).
+
+    A clean end of the upstream's body is the end of the stream even without the protocol's own marker; whoever feeds
+    it knows whether the end was clean.
+    """
+
+    __slots__ = ("_chunked", "_decoder", "_renderer", "ended")
+
+    def __init__(self, decoder: Decoder, renderer: Renderer, *, chunked: bool) -> None:
+        self._decoder = decoder
+        self._renderer = renderer
+        self._chunked = chunked
+        self.ended = False
+
+    def feed(self, data: bytes, /) -> bytes:
+        """Upstream bytes in, the caller's bytes out. Nothing is read after the end or a failure."""
+        decoder = self._decoder
+        if self.ended or decoder.failure:
+            return b""
+        decoder.feed(data)
+        if decoder.done:
+            return self._end()
+        out = self._renderer.take()
+        return b"%x\r\n%b\r\n" % (len(out), out) if out and self._chunked else out
+
+    def finish(self) -> bytes:
+        """The clean end of the upstream's body."""
+        if self.ended or self._decoder.failure:
+            return b""
+        self._decoder.finish()
+        return b"" if self._decoder.failure else self._end()
+
+    def _end(self) -> bytes:
+        self.ended = True
+        self._renderer.end()
+        return self._closed(self._renderer.take())
+
+    def _closed(self, out: bytes) -> bytes:
+        if not self._chunked:
+            return out
+        return (b"%x\r\n%b\r\n" % (len(out), out) if out else b"") + LAST_CHUNK
+
+    def fail(self, payload: bytes, /) -> bytes:
+        """End the stream with an error event. Every dialect names it `error`."""
+        if self.ended:
+            return b""
+        self.ended = True
+        return self._closed(b"event: error\ndata: %b\n\n" % payload)
+
+    def comment(self) -> bytes:
+        """A keep-alive comment; b"" when the stream has ended."""
+        if self.ended:
+            return b""
+        return b"3\r\n:\n\n\r\n" if self._chunked else b":\n\n"
+
+    @property
+    def frames(self) -> int:
+        """Events read from the upstream."""
+        return self._decoder.frames
+
+    @property
+    def failure(self) -> int:
+        """What is wrong with the upstream's stream, as a code."""
+        return self._decoder.failure
+
+    @property
+    def failure_data(self) -> bytes:
+        """The event that reports an error."""
+        return self._decoder.failure_data
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the request."""
+        return self._decoder.usage.prompt_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of the answer."""
+        return self._decoder.usage.completion_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        """Everything that was used."""
+        return self._decoder.usage.total_tokens

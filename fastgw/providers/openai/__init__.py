@@ -1,0 +1,5 @@
+"""The OpenAI wire family."""
+
+from fastgw.providers.openai.adapter import Adapter
+
+__all__ = ["Adapter"]

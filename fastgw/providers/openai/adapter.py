@@ -1,0 +1,31 @@
+"""The OpenAI family: chat, text completions and embeddings are spliced, other dialects are translated to chat."""
+
+from typing import Final
+
+from fastgw.core.errors import GatewayError
+from fastgw.providers.adapter import Endpoint, Operation
+from fastgw.providers.openai.endpoint import OpenAIOperation, endpoint_url, head
+from fastgw.resources.models import Model, ProviderKey
+
+NATIVE: Final[dict[str, OpenAIOperation]] = {
+    "chat/completions": "chat/completions",
+    "completions": "completions",
+    "embeddings": "embeddings",
+}
+
+
+class Adapter:
+    """Any upstream with OpenAI's API."""
+
+    def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
+        """The endpoint of an operation."""
+        path = NATIVE.get(operation)
+        if path is None:
+            raise GatewayError(501, "not_implemented", f"this provider does not support {operation}", fault="gateway")
+        url = endpoint_url(key.api_base, key.provider, path)
+        return Endpoint(
+            url,
+            head(url, key.api_key, namespace, stream=False),
+            head(url, key.api_key, namespace, stream=True),
+            "openai",
+        )

@@ -57,7 +57,8 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Row(Struct, Generic[T], frozen=True):
-    """One resource of a collection under its id."""
+    """One resource of a collection under its id. ``revision``: when its source last changed it, if that is known."""
 
     id: str
     value: T
+    revision: int = 0

@@ -23,9 +23,9 @@ from fastgw.config.schema import Config
 from fastgw.http.connection import Connection
 from fastgw.http.listen import bind_all
 from fastgw.http.pages import Answer, PageExchange, PageListener
+from fastgw.resources.change import Change, Store, whole
 from fastgw.resources.file import load_resources
-from fastgw.resources.kinds import KINDS
-from fastgw.resources.models import encode_resources
+from fastgw.resources.models import Resources, encode_resources
 from fastgw.resources.notices import config_notices, resource_notices
 from fastgw.resources.report import ResourcesError
 from fastgw.runtime.errors import BootError
@@ -64,11 +64,10 @@ def cpus() -> int:
 
 
 class Loaded(NamedTuple):
-    """A resources file that was accepted: msgpack for the workers, SHA-256 of the file, rows per kind."""
+    """A resources file that was accepted, with the SHA-256 of the file."""
 
-    resources: bytes
+    change: Change
     source_hash: str
-    counts: dict[str, int]
     notices: list[str]
 
 
@@ -87,6 +86,8 @@ class Supervisor:
         self._state = StatusState(self._exposition.local)
         self._workers: list[WorkerProcess | None] = [None] * self._count
         self._config_bytes = msgspec.msgpack.encode(config)
+        self.store = Store()
+        self._order = asyncio.Lock()
         self._revision = 0
         self._applied: Configure | None = None
         self._pending: Configure | None = None
@@ -115,7 +116,7 @@ class Supervisor:
         self._bind()
         for index in range(self._count):
             self._spawn(index)
-        failure = await self._apply(first)
+        failure = await self._apply_file(first)
         if failure is not None:
             await self._end_workers()
             raise BootError(failure)
@@ -167,8 +168,7 @@ class Supervisor:
     def _load(self) -> Loaded:
         """Read and check the resources file. Raises ResourcesError with the whole report."""
         resources = load_resources(self._resources_path(), self._environ)
-        counts = {kind.name: len(getattr(resources, kind.name)) for kind in KINDS if kind.struct is not None}
-        return Loaded(encode_resources(resources), resources.source_hash, counts, list(resource_notices(resources)))
+        return Loaded(whole(resources), resources.source_hash, list(resource_notices(resources)))
 
     def _resources_path(self) -> Path:
         assert self._config.resources_file is not None
@@ -184,7 +184,7 @@ class Supervisor:
 
     async def _reload(self) -> None:
         try:
-            failure = await self._apply(await asyncio.to_thread(self._load))
+            failure = await self._apply_file(await asyncio.to_thread(self._load))
             problems = [("(file)", failure or "")]
         except ResourcesError as error:
             failure, problems = str(error), list(error.problems)
@@ -201,22 +201,36 @@ class Supervisor:
         self._state.failed(failure, problems, source_hash)
         self._log.warn("fastgw::config", f"resources file reload failed — keeping the previous snapshot: {failure}")
 
-    async def _apply(self, loaded: Loaded) -> str | None:
-        """Make every worker serve these resources. Returns what went wrong, if anything."""
-        self._revision += 1
-        change = self._pending = Configure(self._revision, self._config_bytes, loaded.resources)
-        try:
-            for worker in self._live():
-                worker.send(change)
-            failure = await self._staged(change.revision)
-        finally:
-            self._pending = None
+    async def _apply_file(self, loaded: Loaded) -> str | None:
+        failure = await self.apply(loaded.change)
         if failure is None:
-            self._board.set_revision(change.revision)
-            self._applied = change
-            self._state.applied(loaded.source_hash, loaded.counts)
+            self._state.applied(loaded.source_hash, self.store.counts())
             self._notify(loaded.notices)
         return failure
+
+    async def apply(self, change: Change) -> str | None:
+        """Make every worker serve a change; the first call is served first. Returns what went wrong, if anything.
+
+        When it returns, `store` has the change, and no request that arrives from now on is served without it."""
+        async with self._order:
+            store = Store()
+            if not change.resync:
+                store.apply(Change(tuple(self.store)))
+            store.apply(change)
+            self._revision += 1
+            resources = Resources(**{kind: tuple(store.rows(kind).values()) for kind in store.counts()}, source_hash="")
+            configure = self._pending = Configure(self._revision, self._config_bytes, encode_resources(resources))
+            try:
+                for worker in self._live():
+                    worker.send(configure)
+                failure = await self._staged(configure.revision)
+            finally:
+                self._pending = None
+            if failure is None:
+                self._board.set_revision(configure.revision)
+                self._applied = configure
+                self.store = store
+            return failure
 
     def _notify(self, notices: Iterable[str]) -> None:
         for notice in notices:

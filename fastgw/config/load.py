@@ -13,6 +13,7 @@ from fastgw.config.env import overlay
 from fastgw.config.errors import ConfigError
 from fastgw.config.schema import Config
 from fastgw.config.source import read_config_file
+from fastgw.core.proxies import Proxies
 
 _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -41,6 +42,10 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     _normalise(values, path)
     config = msgspec.convert(values, Config)
     check(config)
+    try:
+        Proxies.of(environ)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     return config
 
 

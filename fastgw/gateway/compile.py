@@ -17,7 +17,7 @@ from fastgw.providers.place import UpstreamURL
 from fastgw.providers.registry import adapter_for
 from fastgw.resources.models import ApiKey, Model, ProviderKey, Resources, Row
 from fastgw.telemetry.log import Log
-from fastgw.upstream.pool import Origin, Pool, Pools
+from fastgw.upstream.pool import Origin, Pools
 from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
 
 OPERATIONS: tuple[adapter.Operation, ...] = ("chat/completions", "completions", "embeddings")
@@ -33,7 +33,9 @@ class Compiler:
         self._contexts = Contexts(config.upstream.tls)
 
     def snapshot(self, revision: int, resources: Resources) -> Snapshot:
-        """The snapshot of a set of resources. O(rows)."""
+        """The snapshot of a set of resources. O(rows). What only an older one needs is let go of."""
+        self._pools.renew()
+        self._contexts.renew()
         keys = {row.id: row for row in resources.provider_keys}
         models = {
             row.value.display_name: self._target(row, keys.get(row.value.provider_key_id)) for row in resources.models
@@ -41,6 +43,8 @@ class Compiler:
         by_id = {row.id: caller(row) for row in resources.api_keys}
         callers = {row.value.key_hash: by_id[row.id] for row in resources.api_keys}
         identity = compile_identity(resources, by_id)
+        self._pools.retire_unused()
+        self._contexts.drop_unused()
         return Snapshot(revision, callers, models, listing(resources.models), identity)
 
     def _target(self, row: Row[Model], key_row: Row[ProviderKey] | None) -> Target:
@@ -84,16 +88,18 @@ class Compiler:
             )
         endpoint = adapter_for(operation, model, key).endpoint(operation, model, key, self._config.namespace)
 
-        def reach(place: UpstreamURL) -> Pool:
+        def origin(place: UpstreamURL) -> Origin:
             context = self._context(key) if place.scheme == "https" else None
-            return self._pools.get(Origin(place.scheme, place.host, place.port, context))
+            return Origin(place.scheme, place.host, place.port, context)
 
+        url = endpoint.url
+        pool = self._pools.get(origin(url))
         return Operation(
-            endpoint.url,
-            reach(endpoint.url),
-            endpoint.head,
-            endpoint.stream_head,
-            reach,
+            url,
+            pool,
+            pool.addressed(endpoint.head, url.authority),
+            pool.addressed(endpoint.stream_head, url.authority),
+            lambda place: self._pools.visit(origin(place)),
             family=endpoint.family,
             translate=endpoint.translate,
             own_errors=endpoint.own_errors,

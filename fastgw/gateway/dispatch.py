@@ -1,14 +1,13 @@
 """Attempts: from a resolved call to an answer that has been relayed, or the error of the last attempt."""
 
 import random
-from dataclasses import replace
 
 from fastgw.core.errors import UpstreamFailure
 from fastgw.core.fiber import park
 from fastgw.gateway.call import Call
 from fastgw.gateway.coding import unpack, unpack_start
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, moved
+from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, arrived, moved
 from fastgw.gateway.relay import relay_once, relay_stream
 from fastgw.gateway.snapshot import Operation, Target
 from fastgw.policy.retry import backoff, may_retry, retry_budget
@@ -103,7 +102,7 @@ async def follow(
             body = b""
         ex.upstream = None
         connection.finish()
-        operation = replace(place, pool=place.reach(place.url))
+        operation = arrived(place)
         connection = operation.pool.take() or await dial(ex, operation)
         send(ex, connection, target, operation, body)
         await park()

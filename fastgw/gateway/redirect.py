@@ -51,10 +51,21 @@ def moved(operation: Operation, status: int, location: bytes | None) -> Operatio
     )
 
 
+def arrived(operation: Operation) -> Operation:
+    """A moved operation with the way to its place."""
+    pool, authority = operation.reach(operation.url), operation.url.authority
+    return replace(
+        operation,
+        pool=pool,
+        head=pool.addressed(operation.head, authority),
+        stream_head=pool.addressed(operation.stream_head, authority),
+    )
+
+
 def readdressed(head: bytes, method: bytes, url: UpstreamURL, foreign: bool) -> bytes:
     """A request head for another place, without its credential when that is another origin."""
     lines = head.split(b"\r\n")[1:]
-    dropped = (b"host:", *CREDENTIALS) if foreign else (b"host:",)
+    dropped = (b"host:", b"proxy-authorization:", *(CREDENTIALS if foreign else ()))
     kept = [line for line in lines if not line.lower().startswith(dropped)]
     start = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, url.path.encode("ascii"), url.authority.encode("ascii"))
     return start + b"\r\n".join(kept)

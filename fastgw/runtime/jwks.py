@@ -6,12 +6,12 @@ document keeps serving, and nobody waits for an issuer that is known to be down.
 """
 
 import asyncio
-import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import orjson
 
+from fastgw.core.proxies import Proxies
 from fastgw.core.urls import embeds_credentials, origin
 from fastgw.runtime.link import FetchKeys, Keys
 from fastgw.telemetry.log import Log
@@ -167,8 +167,9 @@ def json_object(data: bytes) -> dict[str, object]:
 class Fetcher:
     """Gets documents over HTTP with the deployment's trust. The client is loaded with the first request."""
 
-    def __init__(self, tls: "OutboundTls") -> None:
+    def __init__(self, tls: "OutboundTls", proxies: Proxies | None = None) -> None:
         self._tls = tls
+        self._proxies = proxies
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, address: str) -> bytes:
@@ -176,8 +177,17 @@ class Fetcher:
         import aiohttp
 
         try:
-            origin(address)
-            async with self._client().get(address, allow_redirects=False, proxy=proxy_of(address)) as answer:
+            place = origin(address)
+            proxy = self._proxies.leading_to(*place) if self._proxies is not None else None
+            pass_on = {"proxy-authorization": proxy.authorization} if proxy is not None and proxy.authorization else {}
+            async with self._client().get(
+                address,
+                allow_redirects=False,
+                proxy=proxy.url if proxy is not None else None,
+                proxy_headers=pass_on,
+                # Without a tunnel the proxy reads the request itself.
+                headers=pass_on if place.scheme == "http" else None,
+            ) as answer:
                 if answer.status != 200:
                     raise FetchError(f"status {answer.status}")
                 data = bytearray()
@@ -209,13 +219,3 @@ class Fetcher:
                 headers={"accept": "application/json"},
             )
         return self._session
-
-
-def proxy_of(address: str) -> str | None:
-    """The proxy that the environment names for an address; never one for this host."""
-    place = origin(address)
-    if place.host == "localhost" or place.host.startswith("127.") or place.host == "::1":
-        return None
-    if urllib.request.proxy_bypass(place.host):
-        return None
-    return urllib.request.getproxies().get(place.scheme) or None

@@ -20,6 +20,7 @@ import msgspec
 from fastgw._speedups.head import Request
 from fastgw.config.load import load_config
 from fastgw.config.schema import Config
+from fastgw.core.proxies import Proxies
 from fastgw.http.connection import Connection
 from fastgw.http.listen import bind_all
 from fastgw.http.pages import Answer, PageExchange, PageListener
@@ -99,7 +100,7 @@ class Supervisor:
         self._listener: socket.socket | None = None
         self._pages: list[PageListener] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._fetcher = Fetcher(config.upstream.tls)
+        self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ))
         self._keys = KeyServer(self._loop, self._fetcher.get, self._board.set_keys, log)
 
     async def run(self) -> None:

@@ -17,6 +17,7 @@ import uvloop
 from fastgw import __version__
 from fastgw._speedups.head import Request
 from fastgw.config.schema import Config
+from fastgw.core.proxies import Proxies
 from fastgw.endpoints.serve import serve
 from fastgw.gateway.compile import Compiler
 from fastgw.gateway.exchange import Exchange
@@ -106,6 +107,7 @@ class Worker:
                     upstream.tcp_keepalive_retries,
                 ),
             ),
+            Proxies.of(os.environ),
         )
         self._compiler = Compiler(config, self._pools, log)
         gateway = self._gateway = Gateway(loop, config, self._board, self._index, registry, log, serve, self._keys)

@@ -57,18 +57,35 @@ def server_context(cert_file: str, key_file: str, label: str) -> ssl.SSLContext:
 
 
 class Contexts:
-    """One context per distinct trust, made on first use: building one reads every root certificate."""
+    """One context per distinct trust, made on first use: building one reads every root certificate.
+
+    Whoever compiles a configuration calls `renew` before and `drop_unused` after it.
+    """
 
     def __init__(self, settings: OutboundTls) -> None:
         self._settings = settings
         self._made: dict[KeyTrust, ssl.SSLContext] = {}
+        self._used: set[KeyTrust] = set()
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def renew(self) -> None:
+        """A new configuration begins."""
+        self._used.clear()
 
     def get(self, trust: KeyTrust) -> ssl.SSLContext:
         """The context for a key's trust. Raises TlsError when its PEM cannot be used."""
         context = self._made.get(trust)
         if context is None:
             context = self._made[trust] = build_context(self._settings, trust)
+        self._used.add(trust)
         return context
+
+    def drop_unused(self) -> None:
+        """Forget what the configuration that began last has not asked for."""
+        for trust in self._made.keys() - self._used:
+            del self._made[trust]
 
 
 def _load(context: ssl.SSLContext, key: str, path: str) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from fastgw.config.schema import OutboundTls
+from fastgw.core.proxies import Proxies
 from fastgw.gateway.keys import KeyAddress, KeySet, KeysUnavailable
-from fastgw.runtime.jwks import MAX_DOCUMENT, Fetcher, FetchError, KeyServer, proxy_of
+from fastgw.runtime.jwks import MAX_DOCUMENT, Fetcher, FetchError, KeyServer
 from fastgw.runtime.keys import WorkerKeys
 from fastgw.runtime.link import FetchKeys, Keys
 from fastgw.telemetry.log import LEVELS, Log
+from tests.support.forwardproxy import ForwardProxy
 from tests.support.issuer import DISCOVERY, JWKS, Issuer, issuer
 
 ISSUER = "https://issuer.example"
@@ -363,8 +365,8 @@ def fetched(running: Issuer, path: str) -> bytes:
     return asyncio.run(closing(lambda fetcher: fetcher.get(running.url + path)))
 
 
-async def closing(work: Callable[[Fetcher], Awaitable[bytes]]) -> bytes:
-    fetcher = Fetcher(OutboundTls())
+async def closing(work: Callable[[Fetcher], Awaitable[bytes]], proxies: Proxies | None = None) -> bytes:
+    fetcher = Fetcher(OutboundTls(), proxies)
     try:
         return await work(fetcher)
     finally:
@@ -414,14 +416,16 @@ def test_addresses_that_cannot_be_fetched(address: str) -> None:
         asyncio.run(closing(lambda fetcher: fetcher.get(address)))
 
 
-def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    assert proxy_of("https://issuer.example/") is None
-    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    monkeypatch.setenv("http_proxy", "")
-    monkeypatch.setenv("no_proxy", "near.example")
-    assert proxy_of("https://issuer.example/") == "http://proxy.example:3128"
-    assert proxy_of("http://issuer.example/") is None
-    for address in ("https://near.example/", "https://localhost/", "https://127.0.0.1/", "https://[::1]/"):
-        assert proxy_of(address) is None
+@pytest.mark.parametrize("credential", [None, "user:secret"])
+def test_documents_behind_a_proxy(credential: str | None) -> None:
+    user = "" if credential is None else f"{credential}@"
+    with issuer() as running:
+        port = int(running.url.rpartition(":")[2])
+        with ForwardProxy({"issuer.example": ("127.0.0.1", port)}, credential) as proxy:
+            proxies = Proxies.of({"http_proxy": f"http://{user}{proxy.address}", "no_proxy": "127.0.0.1"})
+
+            async def get() -> bytes:
+                return await closing(lambda fetcher: fetcher.get(f"http://issuer.example:{port}{JWKS}"), proxies)
+
+            assert json.loads(asyncio.run(get())) == {"keys": running.keys}
+            assert proxy.targets() == [f"GET http://issuer.example:{port}{JWKS}"]

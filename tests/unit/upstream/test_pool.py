@@ -16,9 +16,10 @@ import uvloop
 from fastgw.core.errors import UpstreamFailure
 from fastgw.core.fiber import Fiber, park
 from fastgw.upstream.connection import UpstreamConnection
-from fastgw.upstream.pool import LINGER_SECONDS, Origin, Pool, Pools, PoolSettings
+from fastgw.upstream.pool import LINGER_SECONDS, MAX_VISITED, Origin, Pool, Pools, PoolSettings
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+_OPENED: dict[Pool, tuple[Pools, Origin]] = {}
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -37,9 +38,13 @@ async def opened(
     listening = await asyncio.start_server(handler, "127.0.0.1", 0, **server)
     port = listening.sockets[0].getsockname()[1]
     pools = Pools(asyncio.get_running_loop(), settings)
+    origin = Origin("https" if tls else "http", "127.0.0.1", port, tls)
+    pool = pools.get(origin)
+    _OPENED[pool] = pools, origin
     try:
-        yield pools.get(Origin("https" if tls else "http", "127.0.0.1", port, tls))
+        yield pool
     finally:
+        del _OPENED[pool]
         await pools.close()
         listening.close()
 
@@ -157,6 +162,35 @@ def test_a_connection_that_the_peer_closed_is_replaced_although_the_loop_has_not
     run(scenario)
 
 
+def test_a_tail_that_arrives_stops_the_clock() -> None:
+    async def answer_in_two(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
+        await finished.wait()
+        writer.write(b"0\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        async with opened(PoolSettings(), answer_in_two) as pool:
+            connection = await pool.dial()
+
+            async def body() -> None:
+                connection.send(fiber, b"POST / HTTP/1.1\r\nhost: x\r\n\r\n", streaming=True)
+                await park()
+                connection.finish()
+                finished.set()
+
+            fiber = Fiber(asyncio.get_running_loop())
+            fiber.start(body())
+            await until(lambda: finished.is_set() and not connection.lingering)
+            assert not kept_pools(pool)._lingering.due
+            assert pool.take() is connection
+
+    finished = asyncio.Event()
+    run(scenario)
+
+
 def test_a_tail_is_waited_for_and_not_for_ever() -> None:
     async def answer_in_two(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -186,6 +220,60 @@ def test_a_tail_is_waited_for_and_not_for_ever() -> None:
 
     ended = asyncio.Event()
     run(scenario)
+
+
+def test_what_a_configuration_no_longer_names_is_let_go_of() -> None:
+    async def scenario() -> None:
+        async with opened(PoolSettings(idle_timeout=0)) as kept:
+            pools = kept_pools(kept)
+            origin = kept_origin(kept)
+            other = await asyncio.start_server(serve_ok, "127.0.0.1", 0)
+            elsewhere = Origin("http", "127.0.0.1", other.sockets[0].getsockname()[1], None)
+            gone = pools.get(elsewhere)
+            idle, busy, staying = await gone.dial(), await gone.dial(), await kept.dial()
+            await exchange(idle)
+            await exchange(staying)
+            pools.renew()
+            assert pools.get(origin) is kept
+            pools.retire_unused()
+            assert not idle.alive
+            assert busy.alive
+            assert await exchange(busy) == b"ok", "a request of the old configuration ends as it began"
+            assert not busy.alive, "and leaves nothing behind"
+            assert gone.take() is None
+            assert staying.alive
+            assert len(pools) == 1
+            assert pools.get(elsewhere) is not gone
+            other.close()
+
+    run(scenario)
+
+
+def test_origins_that_only_redirects_lead_to_are_bounded() -> None:
+    async def scenario() -> None:
+        async with opened(PoolSettings(idle_timeout=0)) as first:
+            pools, origin = kept_pools(first), kept_origin(first)
+            assert pools.visit(origin) is first, "no second pool for an origin of the configuration"
+            wandered = [pools.visit(Origin("http", "127.0.0.1", port, None)) for port in range(1, MAX_VISITED + 2)]
+            assert len(pools) == 1 + MAX_VISITED
+            assert pools.visit(Origin("http", "127.0.0.1", 2, None)) is wandered[1]
+            assert pools.visit(Origin("http", "127.0.0.1", 1, None)) is not wandered[0]
+            assert pools.get(Origin("http", "127.0.0.1", 2, None)) is wandered[1], "it is in the configuration now"
+            assert len(pools) == 1 + MAX_VISITED
+            pools.renew()
+            pools.get(origin)
+            pools.retire_unused()
+            assert len(pools) == 1
+
+    run(scenario)
+
+
+def kept_pools(pool: Pool) -> Pools:
+    return _OPENED[pool][0]
+
+
+def kept_origin(pool: Pool) -> Origin:
+    return _OPENED[pool][1]
 
 
 @pytest.mark.parametrize(

@@ -70,3 +70,14 @@ def test_what_is_no_certificate_is_an_error_that_names_the_key(tmp_path: Path) -
         build_context(OutboundTls(client_cert_file=str(tmp_path / "a"), client_key_file=str(tmp_path / "b")))
     with pytest.raises(TlsError, match=r"^proxy\.tls: cannot load "):
         server_context(str(tmp_path / "a"), str(tmp_path / "b"), "proxy")
+
+
+def test_trust_that_no_configuration_needs_is_forgotten() -> None:
+    contexts = Contexts(OutboundTls())
+    common, lax = contexts.get(KeyTrust()), contexts.get(KeyTrust(None, False))
+    assert contexts.get(KeyTrust()) is common
+    contexts.renew()
+    assert contexts.get(KeyTrust()) is common
+    contexts.drop_unused()
+    assert len(contexts) == 1
+    assert contexts.get(KeyTrust(None, False)) is not lax

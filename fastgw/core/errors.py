@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import orjson
 
+from fastgw.core.redact import redact_urls
+
 Fault = Literal["caller", "upstream", "policy", "gateway"]
 Dialect = Literal["openai", "anthropic"]
 
@@ -78,9 +80,14 @@ def invalid_credentials(detail: str) -> GatewayError:
     return GatewayError(401, "authentication_error", f"invalid upstream credentials: {detail}", fault="gateway")
 
 
+def misconfigured(detail: str, cause: str | None = None) -> GatewayError:
+    """500: a setting of the gateway is at fault. Retried like a failure of the upstream."""
+    return GatewayError(500, "config_error", f"bridge is misconfigured: {detail}", fault="gateway", cause=cause)
+
+
 def transport_error(cause: str) -> UpstreamFailure:
     """502: the upstream could not be reached or broke the connection."""
-    return UpstreamFailure(502, "transport_error", f"transport error: {cause}", retryable=True)
+    return UpstreamFailure(502, "transport_error", f"transport error: {redact_urls(cause)}", retryable=True)
 
 
 def upstream_timeout(milliseconds: int, cause: str | None = None) -> UpstreamFailure:
@@ -98,7 +105,7 @@ def upstream_timeout(milliseconds: int, cause: str | None = None) -> UpstreamFai
 def decode_error(cause: str) -> UpstreamFailure:
     """502: a success status with a body that is not what the operation answers."""
     return UpstreamFailure(
-        502, "upstream_decode_error", f"upstream returned an unparseable body: {cause}", retryable=True
+        502, "upstream_decode_error", f"upstream returned an unparseable body: {redact_urls(cause)}", retryable=True
     )
 
 

@@ -3,6 +3,9 @@
 A token that was accepted is remembered with the key set that verified it: the next request with it costs a hash and
 two lookups. Configuration and key sets that change make it go through everything again; the state of the API key it
 stands for is looked at every time.
+
+Signatures are checked on the loop: 20 to 400 µs by algorithm, once per token. A thread would not free the loop, because
+the library holds the interpreter's lock while it computes.
 """
 
 import time

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import orjson
 
 from fastgw.config.schema import Config
-from fastgw.core.errors import GatewayError
+from fastgw.core.errors import GatewayError, misconfigured
 from fastgw.gateway.identity import compile_identity
 from fastgw.gateway.snapshot import Caller, Operation, Snapshot, Target
 from fastgw.policy.access import ModelPatterns, Networks
@@ -113,10 +113,15 @@ class Compiler:
         try:
             return self._contexts.get(trust)
         except TlsError as error:
-            self._log.error(
-                "fastgw::config", "provider key trust is unusable", provider_key=key.display_name, error=str(error)
-            )
+            if trust.ca_cert is not None:
+                self._log.error(
+                    "fastgw::config", "provider key trust is unusable", provider_key=key.display_name, error=str(error)
+                )
+        try:
             return self._contexts.get(KeyTrust(None, trust.verify))
+        except TlsError as error:
+            # A file of the deployment that was good at start is gone: only what needs it suffers.
+            raise misconfigured("upstream.tls cannot be used", str(error)) from None
 
 
 def caller(row: Row[ApiKey]) -> Caller:
@@ -143,9 +148,10 @@ def listing(models: Iterable[Row[Model]]) -> list[tuple[str, str]]:
 def flaw(error: GatewayError) -> Callable[[], GatewayError]:
     """The error afresh for each request: a raised exception keeps what it passed through."""
     # The closure must not keep this one either: its traceback leads to every resource of its configuration.
-    status, kind, message, fault, code = error.status, error.type, error.message, error.fault, error.code
+    status, kind, message, fault = error.status, error.type, error.message, error.fault
+    code, param, cause = error.code, error.param, error.cause
 
     def fresh() -> GatewayError:
-        return GatewayError(status, kind, message, fault=fault, code=code)
+        return GatewayError(status, kind, message, fault=fault, code=code, param=param, cause=cause)
 
     return fresh

@@ -2,7 +2,7 @@
 
 import random
 
-from fastgw.core.errors import UpstreamFailure
+from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.core.fiber import park
 from fastgw.gateway.call import Call
 from fastgw.gateway.coding import unpack, unpack_start
@@ -24,20 +24,21 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
 
     Once the head of the answer is out nothing is retried: the relay ends the stream with the error itself.
     """
-    flaw = target.flaws.get(call.operation)
-    if flaw is not None:
-        raise flaw()
-    operation = target.operations[call.operation]
+    operation = target.operations.get(call.operation)
     explicit = target.retries is not None
     budget = retry_budget(target.retries, ex.gateway.config.upstream.retries)
     fresh = False
     while True:
+        ex.attempts += 1
         try:
+            if operation is None:
+                raise target.flaws[call.operation]()
             await attempt(ex, call, target, operation, fresh)
             return
-        except UpstreamFailure as failure:
+        except GatewayError as failure:
             ex.relayed = False
-            ex.gateway.accounts.attempt_failed(target)
+            if isinstance(failure, UpstreamFailure):
+                ex.gateway.accounts.attempt_failed(target)
             if ex.head_sent or ex.attempts > budget or not may_retry(failure, explicit):
                 raise
             # An upstream that closes idle connections may have closed several at once: what broke on a kept one must
@@ -49,8 +50,7 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
 
 async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation, fresh: bool) -> None:
     """One request to the upstream, on a connection of its own if `fresh`, and the relay of its answer. Raises
-    UpstreamFailure or ClientGone."""
-    ex.attempts += 1
+    GatewayError or ClientGone."""
     seconds = target.stream_timeout if ex.stream else target.timeout
     deadline = ex.gateway.deadline(seconds) if seconds is not None else None
     if deadline is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastgw._speedups.head import Request
 from fastgw.core.errors import ClientGone, Dialect, GatewayError, upstream_timeout
 from fastgw.core.fiber import Fiber, park
+from fastgw.core.tracecontext import TraceParent, trace_parent
 from fastgw.gateway.account import settle
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from fastgw.upstream.connection import UpstreamConnection
 
 JSON_FIELD = b"content-type: application/json\r\n"
+ANTHROPIC_PATHS = frozenset({b"/v1/messages", b"/v1/messages/", b"/v1/messages/count_tokens"})
+"""Where errors have Anthropic's envelope, whether the path is served or not."""
+
+
+def dialect_of(path: bytes) -> Dialect:
+    """How errors are told to callers of a path."""
+    return "anthropic" if path in ANTHROPIC_PATHS else "openai"
 
 
 class Downstream(Protocol):
@@ -119,7 +127,13 @@ class Exchange(Fiber):
     @property
     def dialect(self) -> Dialect:
         """How errors are told to this caller."""
-        return "openai"
+        return dialect_of(self.request.path)
+
+    @property
+    def trace_parent(self) -> TraceParent | None:
+        """The caller's span. Read anew each time: whoever traces asks once, and nobody else pays for it."""
+        request = self.request
+        return trace_parent(request.all(b"traceparent"), request.all(b"tracestate"))
 
     def begin(self) -> None:
         """Run the pipeline."""

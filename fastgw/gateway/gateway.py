@@ -91,6 +91,8 @@ class Gateway:
             snapshot = self._staged[min(self._staged)]
         self._snapshot = snapshot
         self._staged = {number: staged for number, staged in self._staged.items() if number > snapshot.revision}
+        # Lengths that only an older configuration had would stay for good.
+        self._deadlines = {seconds: queue for seconds, queue in self._deadlines.items() if queue.due}
         return snapshot
 
     # -- services for exchanges

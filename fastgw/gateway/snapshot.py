@@ -21,6 +21,11 @@ from fastgw.upstream.pool import Pool
 if TYPE_CHECKING:
     from fastgw.gateway.identity import Identity
 
+MAX_CAPTURED = 1024
+"""Names whose wildcard row is remembered; callers choose them, so there is a bound."""
+MAX_CAPTURED_NAME = 256
+"""Characters of the longest one that is."""
+
 
 @dataclass(slots=True, eq=False)
 class Caller:
@@ -109,14 +114,19 @@ class Snapshot:
         self.listing = listing
         self.identity = identity
         self._wildcards = [name for name in models if name.count("*") == 1]
+        self._captured: dict[str, Target] = {}
 
     def model(self, name: str) -> Target | None:
         """The target that serves a requested name: exact, else the longest matching wildcard."""
         target = self.models.get(name)
         if target is not None or not self._wildcards:
             return target
-        match = best_wildcard(self._wildcards, name)
-        if match is None:
-            return None
-        pattern, text = match
-        return self.models[pattern].captured(text)
+        target = self._captured.get(name)
+        if target is None and (match := best_wildcard(self._wildcards, name)) is not None:
+            pattern, text = match
+            target = self.models[pattern].captured(text)
+            if len(name) <= MAX_CAPTURED_NAME:
+                if len(self._captured) >= MAX_CAPTURED:
+                    self._captured.clear()
+                self._captured[name] = target
+        return target

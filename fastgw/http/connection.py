@@ -428,7 +428,8 @@ class Connection(asyncio.Protocol):
         if self.transport is None or self._closing:
             return
         method = self._parser.get_method() if request is None and self._parser is not None else b""
-        self.transport.write(self.server.refusal(refusal, request, method == b"HEAD"))
+        # Of a head that could not be parsed to its end, what came before is known.
+        self.transport.write(self.server.refusal(refusal, request or self._reader.head, method == b"HEAD"))
         self._start_lingering()
 
     # -- inside: reading and closing

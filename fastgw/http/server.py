@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from fastgw._speedups.head import Request
 from fastgw.core.deadlines import Deadlines
-from fastgw.core.errors import render
+from fastgw.core.errors import Dialect, render
 from fastgw.http.connection import Connection, Served
 from fastgw.http.refusals import Refusal
 
@@ -39,7 +39,7 @@ class Server:
     """Shared state of the connections of one listener in one process.
 
     `make` builds the exchange for a request; `draining` says whether every answer has to close its connection.
-    Refusals carry `request_id(request)`, or a minted id when there is no request to ask.
+    Refusals carry `request_id(request)`, or a minted id when there is no request to ask, in the dialect of its path.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Server:
         mint: Callable[[], bytes],
         id_field: bytes,
         request_id: Callable[[Request], bytes] | None = None,
+        dialect: Callable[[bytes], Dialect] = lambda path: "openai",
         idle_timeout: float = 0.0,
         draining: Callable[[], bool] = lambda: False,
         changed: Callable[[int], None] = lambda count: None,
@@ -68,6 +69,7 @@ class Server:
         self._mint = mint
         self._id_field = id_field
         self._request_id = request_id
+        self._dialect = dialect
         self.draining = draining
         self._changed = changed
         self._loop = loop
@@ -125,8 +127,9 @@ class Server:
         return b"%b%b%b%b\r\n" % (start, fields, framing, keeping)
 
     def refusal(self, refusal: Refusal, request: Request | None, bodiless: bool) -> bytes:
-        """A whole answer to what never became an exchange; `request` is None when it could not even be parsed."""
-        body = render(refusal.error()) if refusal.detail else b""
+        """A whole answer to what never became an exchange; `request` is as much of it as was read, or None."""
+        path = b"" if request is None else request.path or request.target.partition(b"?")[0]
+        body = render(refusal.error(), self._dialect(path)) if refusal.detail else b""
         fields = b"content-type: application/json\r\n" if body else b""
         if refusal.status == 405:
             fields = b"allow: GET,HEAD,POST\r\n"

@@ -4,13 +4,12 @@ A caller sees the status and the words of a 4xx, and nothing of the body of a 5x
 vocabulary of the OpenAI API, one table per wire family.
 """
 
-import re
 from typing import Any, Final, Literal
-from urllib.parse import unquote
 
 import orjson
 
 from fastgw.core.errors import UpstreamFailure, cut
+from fastgw.core.redact import redact_urls
 
 Family = Literal["openai", "azure", "anthropic", "bedrock", "vertex"]
 
@@ -264,32 +263,3 @@ def _whole_seconds(value: bytes | None) -> int | None:
     digits = value.strip(b" \t")
     # Nobody waits longer than 12 digits of seconds; the bound keeps the conversion cheap.
     return int(digits) if digits.isdigit() and len(digits) <= 12 else None
-
-
-_SECRET_NAMES: Final = ("key", "token", "secret", "password", "credential", "sig", "signature")
-_PARAMETER = re.compile(r"[?&;#]([^\x00-\x20?&;=#\"<>]*)=")
-_VALUE = re.compile(r"[^\x00-\x20&#\"<>]*")
-_USER_INFO = re.compile(r"(?<=://)[^\x00-\x20/?#\"<>]*@")
-
-
-def redact_urls(text: str) -> str:
-    """`text` with the credentials of every URL in it replaced by `REDACTED`.
-
-    These are user information and the values of parameters whose name ends in key, token, secret, password,
-    credential, sig or signature (any case, percent-encoded or not). A value reaches to the next `&`, `#`, blank or
-    character that no URL may hold, so that too much is hidden rather than too little. Linear in the text.
-    """
-    text = _USER_INFO.sub("REDACTED@", text)
-    kept: list[str] = []
-    done = 0
-    while (match := _PARAMETER.search(text, done)) is not None:
-        end = match.end()
-        kept.append(text[done:end])
-        done = end
-        if unquote(match[1]).rstrip().lower().endswith(_SECRET_NAMES):
-            value = _VALUE.match(text, end)
-            if value is not None and value.end() > end:
-                kept.append("REDACTED")
-                done = value.end()
-    kept.append(text[done:])
-    return "".join(kept)

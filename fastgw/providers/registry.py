@@ -8,6 +8,12 @@ from fastgw.resources.models import Model, ProviderKey
 ADAPTERS: dict[str, Adapter] = {"openai": openai.Adapter()}
 """By wire family."""
 
+NOT_OFFERED: dict[str, tuple[str, frozenset[str]]] = {
+    "completions": ("text completions", frozenset({"anthropic", "azure-openai", "bedrock", "vertex"})),
+    "embeddings": ("embeddings", frozenset({"anthropic", "azure-openai"})),
+}
+"""Operations that some families do not have: how callers know them, and these families."""
+
 
 def wire_family(provider: str, adapter: str | None) -> str | None:
     """The vendor's own family when it has one, else the adapter's; None when neither says."""
@@ -21,6 +27,9 @@ def adapter_for(operation: Operation, model: Model, key: ProviderKey) -> Adapter
     family = wire_family(key.provider, key.adapter)
     if operation.startswith("messages") and speaks_messages(model, key):
         family = "anthropic"
+    what, without = NOT_OFFERED.get(operation, ("", frozenset()))
+    if family in without:
+        raise GatewayError(501, "not_implemented", f"this provider does not support {what}", fault="gateway")
     adapter = ADAPTERS.get(family or "")
     if adapter is None:
         raise GatewayError(503, "provider_unavailable", "no bridge registered for provider", fault="gateway")

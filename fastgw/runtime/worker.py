@@ -20,7 +20,7 @@ from fastgw.config.schema import Config
 from fastgw.core.proxies import Proxies
 from fastgw.endpoints.serve import serve
 from fastgw.gateway.compile import Compiler
-from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.exchange import Exchange, dialect_of
 from fastgw.gateway.gateway import Gateway
 from fastgw.http.connection import Connection
 from fastgw.http.listen import Acceptor
@@ -121,6 +121,7 @@ class Worker:
             server_token=f"{config.namespace.upper()}/{__version__}".encode(),
             mint=gateway.mint,
             request_id=gateway.request_id,
+            dialect=dialect_of,
             id_field=f"x-{config.namespace}-request-id".encode(),
             idle_timeout=float(config.downstream.idle_timeout_secs),
             draining=lambda: bool(self._board.draining()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import trustme
 
 from tests.support.gateway import gateway, resources
 from tests.support.mock import Mock, mock_upstream
-from tests.support.observe import ask
+from tests.support.observe import ask, until
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,30 @@ def test_trust_of_the_deployment(mock: Mock, authority: trustme.CA, tmp_path: Pa
         works(gw)
     with gateway(trusting(mock), {"upstream": {"tls": {"verify": False}}}) as gw:
         works(gw)
+
+
+def test_trust_that_has_gone_from_the_disk(mock: Mock, authority: trustme.CA, tmp_path: Path) -> None:
+    """A worker that starts without the file serves what does not need it; what does is told, and retried."""
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(bundle)
+    document = trusting(mock)
+    document["models"][0]["retries"] = 1
+    with gateway(document, {"upstream": {"tls": {"ca_file": str(bundle)}}}) as gw:
+        works(gw)
+        bundle.unlink()
+        (before,) = gw.workers()
+        os.kill(before, signal.SIGKILL)
+        until(gw.workers, lambda pids: len(pids) == 1 and pids != [before], 10)
+        until(lambda: gw.get("/livez")[0], lambda status: status == 200, 10)
+        answer = ask(gw, "fast-chat")
+        assert answer.status == 500
+        assert answer.json()["error"] == {
+            "type": "config_error",
+            "message": "bridge is misconfigured: upstream.tls cannot be used",
+        }
+        line = gw.wait_log('error_kind="config_error"').splitlines()[-1]
+        assert "routing_attempt_count=2" in line
+        assert str(bundle) in line
 
 
 def test_trust_of_a_key_is_no_trust_of_another(mock: Mock, authority: trustme.CA) -> None:

@@ -55,7 +55,7 @@ def survivors(config: Config, compiler: Compiler) -> list[object]:
     def reload(revision: int) -> None:
         assert config.resources_file is not None
         snapshot = compiler.snapshot(revision, load_resources(Path(config.resources_file), {}))
-        assert snapshot.models["flawed"].flaws["embeddings"]().status == 503
+        assert snapshot.models["flawed"].flaws["embeddings"]().status == 501
         assert snapshot.models["fast-chat"].flaws["embeddings"]().status == 400
 
     reload(1)

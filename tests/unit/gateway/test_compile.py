@@ -1,0 +1,104 @@
+"""What cannot be called, and what its callers are told."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trustme
+
+from fastgw.config.schema import Config
+from fastgw.core.errors import GatewayError
+from fastgw.gateway.compile import Compiler, flaw
+from fastgw.gateway.snapshot import Target
+from fastgw.resources.models import Model, ProviderKey, Resources, Row
+from fastgw.telemetry.log import Log
+from fastgw.upstream.pool import Pools, PoolSettings
+
+BASE = "https://up.example/v1"
+
+
+def config(**upstream: Any) -> Config:
+    return msgspec.convert({"proxy": {"addr": "127.0.0.1:3000"}, "upstream": upstream}, Config)
+
+
+def compiled(settings: Config, key: ProviderKey | None) -> Target:
+    model = Model(display_name="m", provider="p", model_name="u", provider_key_id="k")
+    rows = () if key is None else (Row("k", key),)
+    resources = Resources(provider_keys=rows, models=(Row("m", model),), source_hash="")
+
+    async def scene() -> Target:
+        pools = Pools(asyncio.get_running_loop(), PoolSettings())
+        try:
+            found = Compiler(settings, pools, Log(0)).snapshot(1, resources).model("m")
+        finally:
+            await pools.close()
+        assert found is not None
+        return found
+
+    return asyncio.run(scene())
+
+
+def told(target: Target, operation: str) -> tuple[int, str, str]:
+    error = target.flaws[operation]()
+    return error.status, error.type, error.message
+
+
+def test_a_key_that_does_not_exist() -> None:
+    message = 'request payload is invalid: model "m" references unknown provider_key_id "k"'
+    target = compiled(config(), None)
+    assert not target.operations
+    for operation in ("chat/completions", "completions", "embeddings"):
+        assert told(target, operation) == (400, "invalid_request_error", message)
+
+
+@pytest.mark.parametrize("adapter", ["anthropic", "azure-openai", "bedrock", "vertex"])
+def test_operations_that_a_family_does_not_have(adapter: Any) -> None:
+    target = compiled(config(), ProviderKey(display_name="k", api_key="s", api_base=BASE, adapter=adapter))
+    message = "this provider does not support text completions"
+    assert told(target, "completions") == (501, "not_implemented", message)
+    assert ("embeddings" in target.flaws and target.flaws["embeddings"]().status == 501) == (
+        adapter in ("anthropic", "azure-openai")
+    )
+
+
+def test_a_key_that_names_no_family() -> None:
+    target = compiled(config(), ProviderKey(display_name="k", api_key="s", api_base=BASE, provider="acme"))
+    for operation in ("chat/completions", "completions", "embeddings"):
+        assert told(target, operation) == (503, "provider_unavailable", "no bridge registered for provider")
+
+
+@pytest.fixture
+def gone(tmp_path: Path) -> Iterator[Config]:
+    """A deployment whose CA file was there at start and is not any more."""
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    settings = config(tls={"ca_file": str(tmp_path / "ca.pem")})
+    (tmp_path / "ca.pem").unlink()
+    yield settings
+
+
+def test_trust_that_is_gone_is_an_error_of_those_who_need_it(gone: Config) -> None:
+    target = compiled(gone, ProviderKey(display_name="k", api_key="s", api_base=BASE, adapter="openai"))
+    message = "bridge is misconfigured: upstream.tls cannot be used"
+    assert told(target, "embeddings") == (500, "config_error", message)
+    cause = target.flaws["embeddings"]().cause
+    assert cause is not None
+    assert "ca.pem" in cause
+    plain = ProviderKey(display_name="k", api_key="s", api_base="http://up.example", adapter="openai")
+    assert compiled(gone, plain).operations
+
+
+def test_a_flaw_is_told_whole_and_afresh() -> None:
+    made = flaw(GatewayError(400, "t", "m", param="model", code="c", fault="gateway"))
+    one, other = made(), made()
+    assert one is not other
+    assert (one.status, one.type, one.message, one.param, one.code, one.fault) == (
+        400,
+        "t",
+        "m",
+        "model",
+        "c",
+        "gateway",
+    )

@@ -1,4 +1,5 @@
-/* What chat documents have in common: a list of edits to splice into a document, usage counters, reasoning text. */
+/* What chat documents have in common: a list of edits to splice into a document, usage counters, reasoning text, and the
+ * text that an answer gives to its caller. */
 #ifndef FASTGW_CHAT_H
 #define FASTGW_CHAT_H
 
@@ -259,6 +260,147 @@ static int chat_usage(js_scan *s, js_edits *e, chat_counts *counts)
     return JS_OBJECT;
 }
 
+/* ---- delivered text --------------------------------------------------------------------------------------------- */
+
+#define CHAT_KEPT 1048576  /* bytes of an answer's text that are kept for counting; the rest is only measured */
+
+enum { CHAT_SAYS, CHAT_THINKS, CHAT_CALLS, CHAT_PARTS };
+
+typedef struct {
+    uint8_t *data;
+    size_t size, room, mark;
+} chat_text;
+
+/* What an answer tells its caller, decoded: content, reasoning, and names and arguments of tool calls. */
+typedef struct {
+    chat_text parts[CHAT_PARTS];
+    size_t size;                 /* of all parts */
+    size_t beyond, mark;         /* bytes that were not kept */
+} chat_output;
+
+static inline void chat_output_clear(chat_output *o)
+{
+    int i;
+    for (i = 0; i < CHAT_PARTS; i++)
+        free(o->parts[i].data);
+    memset(o, 0, sizeof *o);
+}
+
+/* From here on chat_output_undo takes back what is added. */
+static inline void chat_output_mark(chat_output *o)
+{
+    int i;
+    for (i = 0; i < CHAT_PARTS; i++)
+        o->parts[i].mark = o->parts[i].size;
+    o->mark = o->beyond;
+}
+
+static inline void chat_output_undo(chat_output *o)
+{
+    int i;
+    for (i = 0; i < CHAT_PARTS; i++) {
+        o->size -= o->parts[i].size - o->parts[i].mark;
+        o->parts[i].size = o->parts[i].mark;
+    }
+    o->beyond = o->mark;
+}
+
+static inline uint8_t *chat_output_copy(const chat_output *o, uint8_t *to)
+{
+    int i;
+    for (i = 0; i < CHAT_PARTS; i++) {
+        if (o->parts[i].size)
+            memcpy(to, o->parts[i].data, o->parts[i].size);
+        to += o->parts[i].size;
+    }
+    return to;
+}
+
+/* Where checked string text may be cut so that at most `most` bytes of it stay: not inside a character or an escape. */
+static const uint8_t *chat_cut(const uint8_t *text, size_t most)
+{
+    const uint8_t *cut = text + most, *p = text;
+    while ((p = memchr(p, '\\', (size_t)(cut - p)))) {
+        size_t size = p[1] == 'u' ? 6 : 2;
+        if ((size_t)(cut - p) < size)
+            return p;
+        p += size;
+    }
+    while (cut > text && (*cut & 0xC0) == 0x80)
+        cut--;
+    return cut;
+}
+
+/* Adds the checked string start..end, quotes included, to a part. Without memory it is only measured. */
+static void chat_say(chat_output *o, int part, const uint8_t *start, const uint8_t *end)
+{
+    chat_text *t = &o->parts[part];
+    const uint8_t *text = start + 1, *stop = end - 1;
+    size_t left = CHAT_KEPT - o->size, room, used;
+    uint8_t *data;
+    if ((size_t)(stop - text) > left) {
+        stop = chat_cut(text, left);
+        o->beyond += (size_t)(end - 1 - stop);
+    }
+    if (stop == text)
+        return;
+    if ((size_t)(stop - text) > t->room - t->size) {
+        for (room = t->room ? t->room : 256; room < t->size + (size_t)(stop - text); room *= 2)
+            ;
+        if (!(data = realloc(t->data, room))) {
+            o->beyond += (size_t)(stop - text);
+            return;
+        }
+        t->data = data;
+        t->room = room;
+    }
+    used = (size_t)(stop - text);
+    if (memchr(text, '\\', used))
+        used = js_decode(text, used, t->data + t->size);
+    else
+        memcpy(t->data + t->size, text, used);
+    t->size += used;
+    o->size += used;
+}
+
+/* The `function` object at s->p: its name and its arguments. */
+static int chat_function(js_scan *s, chat_output *o)
+{
+    js_iter it;
+    int more, kind;
+    js_enter(s, &it);
+    while ((more = js_member(s, &it)) > 0) {
+        const uint8_t *start = s->p;
+        if ((kind = js_value(s)) < 0)
+            return -1;
+        if (kind == JS_STRING && (js_key_is(&it, "name") || js_key_is(&it, "arguments")))
+            chat_say(o, CHAT_CALLS, start, s->p);
+    }
+    return more < 0 ? -1 : JS_OBJECT;
+}
+
+/* The `tool_calls` array at s->p. */
+static int chat_calls(js_scan *s, chat_output *o)
+{
+    js_iter calls, it;
+    int more, member;
+    js_enter(s, &calls);
+    while ((more = js_item(s, &calls)) > 0) {
+        if (*s->p != '{') {
+            if (js_value(s) < 0)
+                return -1;
+            continue;
+        }
+        js_enter(s, &it);
+        while ((member = js_member(s, &it)) > 0)
+            if ((*s->p == '{' && js_key_is(&it, "function") ? chat_function(s, o) : js_value(s)) < 0)
+                return -1;
+        if (member < 0)
+            return -1;
+    }
+    return more < 0 ? -1 : JS_ARRAY;
+}
+
 /* ---- messages and deltas ---------------------------------------------------------------------------------------- */
 
 /* Where a vendor puts reasoning text inside a message or delta. */
@@ -323,7 +465,7 @@ static inline void chat_source(const chat_path *path, chat_member *m)
 
 /* Moves the text of the vendor's member to `reasoning_content` and drops what that leaves without use. */
 static inline void chat_lift(js_scan *s, js_edits *e, const chat_path *path, chat_member *members, int count,
-                             chat_part *part)
+                             chat_part *part, chat_output *o)
 {
     chat_member *lifted = NULL;
     size_t dropped = 0;
@@ -337,6 +479,8 @@ static inline void chat_lift(js_scan *s, js_edits *e, const chat_path *path, cha
         chat_member *m = &members[i];
         if (m == lifted) {
             part->carries = 1;
+            if (o)
+                chat_say(o, CHAT_THINKS, m->text, m->text_end);
             if (m->text == m->start) {
                 js_put(e, s, m->key, m->key_end, "\"reasoning_content\"");
             } else {
@@ -348,12 +492,15 @@ static inline void chat_lift(js_scan *s, js_edits *e, const chat_path *path, cha
             dropped++;
         } else if (*m->start != 'n') {
             part->carries = 1;
+            if (o && !m->source && m->kind == JS_STRING)
+                chat_say(o, CHAT_THINKS, m->start, m->end);
         }
     }
 }
 
-/* The message or delta object at s->p. More than 8 members about reasoning are refused: no upstream sends them. */
-static int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_part *part)
+/* The message or delta object at s->p, with its text added to `o` unless that is NULL. More than 8 members about
+ * reasoning are refused: no upstream sends them. */
+static int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_part *part, chat_output *o)
 {
     chat_member members[8];
     int count = 0, more, kind;
@@ -363,7 +510,13 @@ static int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_p
     while ((more = js_member(s, &it)) > 0) {
         const uint8_t *start = s->p;
         int source = path->count && js_key_equals(&it, path->names[0].text, path->names[0].size);
-        if ((kind = js_value(s)) < 0)
+        if (o && *start == '[' && js_key_is(&it, "tool_calls"))
+            kind = chat_calls(s, o);
+        else if (o && *start == '{' && js_key_is(&it, "function_call"))
+            kind = chat_function(s, o);
+        else
+            kind = js_value(s);
+        if (kind < 0)
             return -1;
         if (source || js_key_is(&it, "reasoning_content")) {
             chat_member *m = &members[count];
@@ -391,12 +544,14 @@ static int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_p
         } else if (js_key_is(&it, "content")) {
             part->content = kind;
             part->content_at = start;
+            if (o && kind == JS_STRING)
+                chat_say(o, CHAT_SAYS, start, s->p);
         }
     }
     if (more < 0)
         return -1;
     if (count)
-        chat_lift(s, e, path, members, count, part);
+        chat_lift(s, e, path, members, count, part, o);
     return JS_OBJECT;
 }
 

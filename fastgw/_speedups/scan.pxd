@@ -88,6 +88,17 @@ cdef extern from "chat.h" nogil:
         const uint8_t *content_at
         int carries
 
+    ctypedef struct chat_output:
+        size_t size
+        size_t beyond
+
+    const int CHAT_SAYS
+
+    void chat_output_clear(chat_output *o)
+    void chat_output_mark(chat_output *o)
+    void chat_output_undo(chat_output *o)
+    uint8_t *chat_output_copy(const chat_output *o, uint8_t *to)
+    void chat_say(chat_output *o, int part, const uint8_t *start, const uint8_t *end)
     void js_edits_init(js_edits *e)
     void js_edits_clear(js_edits *e)
     void js_put(js_edits *e, const js_scan *s, const uint8_t *start, const uint8_t *end, const char *literal)
@@ -96,4 +107,4 @@ cdef extern from "chat.h" nogil:
     size_t js_spliced_size(const js_edits *e, size_t size, const js_text *slots)
     uint8_t *js_splice(const js_edits *e, const uint8_t *base, size_t size, const js_text *slots, uint8_t *out)
     int chat_usage(js_scan *s, js_edits *e, chat_counts *counts)
-    int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_part *part)
+    int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_part *part, chat_output *o)

@@ -7,8 +7,9 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from .scan cimport (
-    JS_MAX_DEPTH, JS_NULL, JS_OBJECT, JS_STRING, chat_counts, chat_part, chat_path, chat_scan_part,
-    chat_usage, js_decode, js_document, js_drop, js_edits, js_edits_clear, js_edits_init, js_enter, js_finish, js_item,
+    CHAT_SAYS, JS_MAX_DEPTH, JS_NULL, JS_OBJECT, JS_STRING, chat_counts, chat_output, chat_output_clear,
+    chat_output_copy, chat_output_mark, chat_output_undo, chat_part, chat_path, chat_say, chat_scan_part, chat_usage,
+    js_decode, js_document, js_drop, js_edits, js_edits_clear, js_edits_init, js_enter, js_finish, js_item,
     js_iter, js_key_is, js_member, js_put_slot, js_scan, js_splice, js_spliced_size, js_start, js_text, js_value,
 )
 
@@ -106,7 +107,9 @@ cdef inline bint is_blank(uint8_t byte) noexcept nogil:
     return byte == c" " or byte == c"\t" or byte == c"\n"
 
 
-cdef int scan_choice(js_scan *s, js_edits *edits, const chat_path *path, Chunk *chunk) noexcept nogil:
+cdef int scan_choice(
+    js_scan *s, js_edits *edits, const chat_path *path, Chunk *chunk, chat_output *said
+) noexcept nogil:
     cdef js_iter it
     cdef chat_part part
     cdef const uint8_t *start
@@ -117,7 +120,7 @@ cdef int scan_choice(js_scan *s, js_edits *edits, const chat_path *path, Chunk *
         if more <= 0:
             return more
         if s.p[0] == c"{" and js_key_is(&it, b"delta"):
-            if chat_scan_part(s, edits, path, &part) < 0:
+            if chat_scan_part(s, edits, path, &part, said) < 0:
                 return -1
             chunk.carries |= part.carries
             continue
@@ -129,9 +132,13 @@ cdef int scan_choice(js_scan *s, js_edits *edits, const chat_path *path, Chunk *
             chunk.finishes = True
         elif kind == JS_STRING and s.p - start > 2 and js_key_is(&it, b"text"):
             chunk.carries = True
+            if said != NULL:
+                chat_say(said, CHAT_SAYS, start, s.p)
 
 
-cdef int scan_choices(js_scan *s, js_edits *edits, const chat_path *path, Chunk *chunk) noexcept nogil:
+cdef int scan_choices(
+    js_scan *s, js_edits *edits, const chat_path *path, Chunk *chunk, chat_output *said
+) noexcept nogil:
     cdef js_iter it
     cdef int more
     js_enter(s, &it)
@@ -139,12 +146,12 @@ cdef int scan_choices(js_scan *s, js_edits *edits, const chat_path *path, Chunk 
         more = js_item(s, &it)
         if more <= 0:
             return more
-        if (scan_choice(s, edits, path, chunk) if s.p[0] == c"{" else js_value(s)) < 0:
+        if (scan_choice(s, edits, path, chunk, said) if s.p[0] == c"{" else js_value(s)) < 0:
             return -1
 
 
 cdef int scan_chunk(
-    js_scan *s, js_edits *edits, const chat_path *path, bint strip, bint rename, Chunk *chunk
+    js_scan *s, js_edits *edits, const chat_path *path, bint strip, bint rename, Chunk *chunk, chat_output *said
 ) noexcept nogil:
     """One event's JSON. `strip`: a null `usage` is removed. `rename`: `model` is replaced. Returns -1 when it is
     malformed or no object."""
@@ -161,7 +168,7 @@ cdef int scan_chunk(
         start = s.p
         if js_key_is(&it, b"choices"):
             chunk.choices = start[0] == c"["
-            if (scan_choices(s, edits, path, chunk) if chunk.choices else js_value(s)) < 0:
+            if (scan_choices(s, edits, path, chunk, said) if chunk.choices else js_value(s)) < 0:
                 return -1
         elif start[0] == c"{" and js_key_is(&it, b"usage"):
             chunk.has_usage = True
@@ -233,6 +240,7 @@ cdef class ChatStream:
     cdef readonly long long cached_tokens
     cdef readonly long long reasoning_tokens
     cdef readonly bint has_usage
+    cdef chat_output output  # what the caller was told, until the upstream says how many tokens that is
 
     def __cinit__(
         self,
@@ -274,6 +282,7 @@ cdef class ChatStream:
         js_edits_clear(&self.edits)
         sse_reset(&self.line, 0)
         sse_reset(&self.event, 0)
+        chat_output_clear(&self.output)
 
     def feed(self, bytes data not None):
         """Takes upstream bytes and returns those for the caller, b"" if none. Check `failure` and `ended` afterwards.
@@ -322,6 +331,19 @@ cdef class ChatStream:
         if self.ended:
             return b""
         return b"3\r\n:\n\n\r\n" if self.chunked else b":\n\n"
+
+    @property
+    def said(self):
+        """The text of the events given out so far: content, reasoning, tool names and arguments as one UTF-8 text of at
+        most 1 MiB. Empty once the upstream has reported completion tokens."""
+        cdef bytes text = PyBytes_FromStringAndSize(NULL, self.output.size)
+        chat_output_copy(&self.output, <uint8_t *>PyBytes_AS_STRING(text))
+        return text
+
+    @property
+    def said_beyond(self):
+        """Bytes of that text that were not kept."""
+        return self.output.beyond
 
     # ---- output ----
 
@@ -491,17 +513,22 @@ cdef class ChatStream:
         """Checks one event's JSON, accounts for it, and writes it out unless it is a withheld usage event."""
         cdef js_scan s
         cdef Chunk chunk
+        cdef chat_output *said = NULL if self.completion_tokens else &self.output
         cdef uint8_t *out
         cdef uint8_t *written
+        cdef int result
         memset(&chunk, 0, sizeof(chunk))
         js_edits_clear(&self.edits)
         js_start(&s, p, size, JS_MAX_DEPTH)
-        if scan_chunk(&s, &self.edits, &self.path, self.strip_null_usage, self.model[0].size > 0, &chunk) < 0:
-            return EVENT_BAD
+        chat_output_mark(&self.output)
+        result = scan_chunk(
+            &s, &self.edits, &self.path, self.strip_null_usage, self.model[0].size > 0, &chunk, said
+        )
+        if result < 0 or chunk.id == NULL or not chunk.model or not chunk.choices:
+            chat_output_undo(&self.output)
+            return EVENT_IN_BAND if result == 0 and chunk.error else EVENT_BAD
         if self.edits.failed:
             return EVENT_MEMORY
-        if chunk.id == NULL or not chunk.model or not chunk.choices:
-            return EVENT_IN_BAND if chunk.error else EVENT_BAD
         self.frames += 1
         self.account(&chunk)
         if chunk.has_usage and not (chunk.finishes or chunk.carries or self.forward_usage):
@@ -539,4 +566,6 @@ cdef class ChatStream:
             self.total_tokens = max(self.total_tokens, chunk.usage.total)
             self.cached_tokens = max(self.cached_tokens, chunk.usage.cached)
             self.reasoning_tokens = max(self.reasoning_tokens, chunk.usage.reasoning)
+            if self.completion_tokens:
+                chat_output_clear(&self.output)
         return 0

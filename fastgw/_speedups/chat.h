@@ -146,7 +146,7 @@ typedef struct {
 } chat_details;
 
 /* A details value: an object in which one counter is wanted, or anything else. */
-static int chat_detail(js_scan *s, const char *wanted, chat_details *d)
+static inline int chat_detail(js_scan *s, const char *wanted, chat_details *d)
 {
     js_iter it;
     int more, kind;
@@ -200,7 +200,7 @@ static inline void chat_add_cached(js_scan *s, js_edits *e, const chat_details *
 #define CHAT_NO_USAGE "{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}"
 
 /* The usage object at s->p: reads its counters and has the three that callers rely on added as 0 where they lack. */
-static int chat_usage(js_scan *s, js_edits *e, chat_counts *counts)
+static inline int chat_usage(js_scan *s, js_edits *e, chat_counts *counts)
 {
     static const char *const names[] = {"prompt_tokens", "completion_tokens", "total_tokens"};
     static const char *const missing[] = {",\"prompt_tokens\":0", ",\"completion_tokens\":0", ",\"total_tokens\":0"};

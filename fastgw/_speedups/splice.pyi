@@ -24,9 +24,6 @@ def top_level(
     data: bytes, names: tuple[bytes, ...], max_depth: int = 128
 ) -> tuple[tuple[int, int, int] | None, ...]: ...
 
-def token_array(data: bytes, start: int, end: int) -> int | None: ...
-def answer_text(body: bytes) -> tuple[bytes, int]: ...
-
 @final
 class ChatRequest:
     """The body of POST /v1/chat/completions, checked in one pass. Raises ScanError."""

@@ -1,14 +1,17 @@
 """The vocabularies that text is counted with: package data, inflated once per gateway into memory that workers share.
 
 A supervisor calls `reserve` before it starts workers, which inherit the descriptors, and `fill` in a thread while they
-start; `attach` works as soon as that is done. The images take 15 MB together. `load` is for a process of its own.
+start; `attach` works as soon as that is done, and `Shared` keeps what is attached. The images take 15 MB together.
+`load` is for a process of its own.
 """
 
+import asyncio
 import functools
 import mmap
 import os
 import zlib
-from importlib.resources import files
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from fastgw._speedups.tokens import HEADER_SIZE, Table, build, image_size
@@ -21,12 +24,14 @@ SOURCES: Final[dict[str, tuple[str, int | None]]] = {
     "p50k_base": ("p50k_base", None),
     "r50k_base": ("p50k_base", 50256),
 }
+DATA = Path(__file__).parents[1] / "data"
+POLL_SECONDS: Final = 0.02
 _DIGEST: Final = 32  # SHA-256 of the published table, between the header and the compressed data
 _NAME: Final = slice(8, 24)
 
 
 def _read(name: str) -> bytes:
-    return (files("fastgw") / "data" / f"{SOURCES[name][0]}.bpe.z").read_bytes()
+    return (DATA / f"{SOURCES[name][0]}.bpe.z").read_bytes()
 
 
 def reserve(name: str) -> int:
@@ -66,6 +71,33 @@ def inflate(name: str) -> int:
 def attach(fd: int) -> Table:
     """The table in a file that `fill` has completed; raises ValueError before that. The descriptor may be closed."""
     return Table(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
+
+
+class Shared:
+    """The tables behind inherited descriptors by name, attached at their first use; for one thread."""
+
+    def __init__(self, descriptors: Mapping[str, int]) -> None:
+        self._descriptors = dict(descriptors)
+        self._tables: dict[str, Table] = {}
+
+    def get(self, name: str) -> Table | None:
+        """The table of `name`, None while it is being filled. Raises KeyError for an unknown name, OSError without
+        room to map it."""
+        table = self._tables.get(name)
+        if table is None:
+            fd = self._descriptors[name]
+            try:
+                table = self._tables[name] = attach(fd)
+            except ValueError:
+                return None
+            os.close(fd)
+        return table
+
+    async def wait(self, name: str) -> Table:
+        """The table of `name` once it is filled. Never returns when it cannot be: then the gateway does not start."""
+        while (table := self.get(name)) is None:  # noqa: ASYNC110 - shared memory has no events
+            await asyncio.sleep(POLL_SECONDS)
+        return table
 
 
 @functools.cache

@@ -11,11 +11,14 @@ import orjson
 
 from fastgw._speedups.splice import ChatAnswer, ChatRequest, ScanError
 from fastgw._speedups.sse import ChatStream
+from fastgw._speedups.texts import answer_text
+from fastgw._speedups.tokens import Table
 from fastgw.core.errors import decode_error, invalid_request
 from fastgw.gateway import pipeline
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
+from fastgw.policy.estimate import estimate_chat_prompt
 from fastgw.providers.adapter import Reported
 
 CODES = {"missing": "missing_parameter", "type": "invalid_parameter", "duplicate": "invalid_parameter"}
@@ -29,12 +32,14 @@ def chat_completions(ex: Exchange) -> Coroutine[None, Any, None]:
 class ChatCall:
     """One decoded chat request."""
 
-    __slots__ = ("_alias", "_request", "model", "stream")
+    __slots__ = ("_alias", "_request", "body", "model", "stream")
 
     operation = "chat/completions"
+    generates = True
 
-    def __init__(self, request: ChatRequest, alias: bytes) -> None:
+    def __init__(self, request: ChatRequest, body: bytes, alias: bytes) -> None:
         self._request = request
+        self.body = body
         self._alias = alias
         self.model = request.model
         self.stream = request.stream
@@ -62,6 +67,14 @@ class ChatCall:
             reasoning_path=target.overrides.reasoning_path if target.overrides is not None else (),
         )
 
+    def said(self, answer: bytes) -> tuple[bytes, int]:
+        """The text of all choices."""
+        return answer_text(answer)
+
+    def count_prompt(self, table: Table) -> int:
+        """Messages, tools and what goes with them."""
+        return estimate_chat_prompt(table, self.body)
+
 
 def decode(ex: Exchange, body: bytes) -> ChatCall:
     """Validate the body. Raises 400 naming the parameter."""
@@ -71,4 +84,4 @@ def decode(ex: Exchange, body: bytes) -> ChatCall:
         raise not_json(error.field or None, CODES.get(error.reason) if error.field else None) from None
     if not request.messages:
         raise invalid_request("messages array must not be empty", param="messages", code="invalid_parameter")
-    return ChatCall(request, orjson.dumps(request.model))
+    return ChatCall(request, body, orjson.dumps(request.model))

@@ -9,6 +9,8 @@ from typing import Any
 
 from fastgw._speedups.splice import ABSENT, NULL, OBJECT, STRING, TRUE, ScanError, top_level
 from fastgw._speedups.sse import ChatStream
+from fastgw._speedups.texts import answer_text
+from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, appended, edited
 from fastgw.core.errors import decode_error, invalid_request
 from fastgw.gateway import pipeline
@@ -16,6 +18,7 @@ from fastgw.gateway.call import tokens_of
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
+from fastgw.policy.estimate import estimate_completions_prompt
 from fastgw.providers.adapter import Reported
 
 FIELDS = (b"model", b"stream", b"stream_options")
@@ -30,12 +33,13 @@ def text_completions(ex: Exchange) -> Coroutine[None, Any, None]:
 class CompletionCall:
     """One decoded request. `include_usage`: the caller asked for the usage frame itself."""
 
-    __slots__ = ("_body", "_include_usage", "_model", "_options", "model", "stream")
+    __slots__ = ("_include_usage", "_model", "_options", "body", "model", "stream")
 
     operation = "completions"
+    generates = True
 
     def __init__(self, body: bytes, model: str, span: tuple[int, int], stream: bool, options: tuple[int, int, int]):
-        self._body = body
+        self.body = body
         self._model = span
         self._options = options
         self.model = model
@@ -44,7 +48,7 @@ class CompletionCall:
 
     def upstream_body(self, target: Target) -> bytes:
         """The caller's bytes with the target's model name; a stream asks for usage unless the caller said otherwise."""
-        body = self._body
+        body = self.body
         edits: list[Edit] = [(*self._model, target.model_json)]
         kind, start, end = self._options
         if self.stream and kind == NULL:
@@ -69,6 +73,14 @@ class CompletionCall:
             strip_null_usage=self._options[0] in (ABSENT, NULL),
             chunked=chunked,
         )
+
+    def said(self, answer: bytes) -> tuple[bytes, int]:
+        """The text of all choices."""
+        return answer_text(answer)
+
+    def count_prompt(self, table: Table) -> int:
+        """The prompts, strings or tokens."""
+        return estimate_completions_prompt(table, self.body)
 
 
 def decode(ex: Exchange, body: bytes) -> CompletionCall:

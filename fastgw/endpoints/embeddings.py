@@ -4,12 +4,13 @@ The request's `model` is replaced, everything else goes along: unknown fields, t
 caller wrote it or not at all. The answer comes back byte for byte, with missing usage counters added as 0.
 """
 
-import json
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 from fastgw._speedups.splice import ARRAY, INT, NULL, OBJECT, STRING, ScanError, top_level
 from fastgw._speedups.sse import ChatStream
+from fastgw._speedups.texts import token_array
+from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, appended, edited
 from fastgw.core.errors import GatewayError, decode_error
 from fastgw.endpoints.completions import text_of
@@ -18,6 +19,7 @@ from fastgw.gateway.call import tokens_of
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
+from fastgw.policy.estimate import estimate_embeddings_input
 from fastgw.providers.adapter import Reported
 
 FIELDS = (b"model", b"input", b"encoding_format", b"dimensions")
@@ -33,19 +35,20 @@ def embeddings(ex: Exchange) -> Coroutine[None, Any, None]:
 class EmbeddingCall:
     """One decoded request."""
 
-    __slots__ = ("_body", "_model", "model")
+    __slots__ = ("_model", "body", "model")
 
     operation = "embeddings"
+    generates = False
     stream = False
 
     def __init__(self, body: bytes, model: str, span: tuple[int, int]) -> None:
-        self._body = body
+        self.body = body
         self._model = span
         self.model = model
 
     def upstream_body(self, target: Target) -> bytes:
         """The caller's bytes with the target's model name."""
-        return edited(self._body, [(*self._model, target.model_json)])
+        return edited(self.body, [(*self._model, target.model_json)])
 
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's answer with usage counters present. Raises a decode error when it is not understood."""
@@ -58,11 +61,20 @@ class EmbeddingCall:
             usage = top_level(body, (b"usage",))[0]
         except ScanError as error:
             raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
-        return body, tokens_of(body, usage)
+        tokens = tokens_of(body, usage)
+        return body, tokens._replace(prompt_tokens=tokens.prompt_tokens or tokens.total_tokens)
 
     def relay(self, target: Target, *, chunked: bool) -> ChatStream:
         """Embeddings have no streams: `stream` is an unknown field here and goes along unheeded."""
         raise NotImplementedError
+
+    def said(self, answer: bytes) -> tuple[bytes, int]:
+        """Nothing."""
+        return b"", 0
+
+    def count_prompt(self, table: Table) -> int:
+        """The inputs, strings or tokens."""
+        return estimate_embeddings_input(table, self.body)
 
 
 def with_usage(body: bytes, usage: tuple[int, int, int] | None) -> bytes:
@@ -93,25 +105,13 @@ def decode(ex: Exchange, body: bytes) -> EmbeddingCall:
         refuse("model", model is None)
     if given is None or given[0] not in (STRING, ARRAY):
         refuse("input", given is None)
-    if given[0] == ARRAY and not inputs(json.loads(body[given[1] : given[2]], parse_int=_any_number)):
+    if given[0] == ARRAY and token_array(body, given[1], given[2]) is None:
         refuse("input", False)
     if encoding is not None and encoding[0] not in (STRING, NULL):
         refuse("encoding_format", False)
     if dimensions is not None and dimensions[0] not in (INT, NULL):
         refuse("dimensions", False)
     return EmbeddingCall(body, text_of(body, model), (model[1], model[2]))
-
-
-def _any_number(text: str) -> int:
-    # Only the type matters, and Python refuses to read integers of thousands of digits.
-    return 0
-
-
-def inputs(values: list[Any]) -> bool:
-    """An array of strings, of token numbers, or of arrays of token numbers."""
-    if all(type(value) is str for value in values) or all(type(value) is int for value in values):
-        return True
-    return all(type(value) is list and all(type(token) is int for token in value) for value in values)
 
 
 def refuse(param: str, missing: bool) -> NoReturn:

@@ -3,6 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from fastgw._speedups.splice import INT, OBJECT, ScanError, top_level
+from fastgw._speedups.tokens import Table
 from fastgw.providers.adapter import Speaker
 
 
@@ -40,10 +41,13 @@ def count(members: bytes, span: tuple[int, int, int]) -> int:
 class Call(Speaker, Protocol):
     """One decoded request of an operation, which speaks for itself to upstreams of its own dialect.
 
-    A call that can be translated implements `providers.adapter.Dialect` as well.
+    `body`: as the caller sent it; `generates`: its answers are text. A call that can be translated implements
+    `providers.adapter.Dialect` as well.
     """
 
     operation: str
+    body: bytes
+    generates: bool
 
     @property
     def model(self) -> str:
@@ -52,3 +56,10 @@ class Call(Speaker, Protocol):
     @property
     def stream(self) -> bool:
         """Whether the caller wants a stream."""
+
+    def said(self, answer: bytes) -> tuple[bytes, int]:
+        """What a whole answer tells its caller, for counting: at most 1 MiB of UTF-8 text, and the bytes of it that are
+        left out. `answer` is in the caller's dialect. Any thread may ask."""
+
+    def count_prompt(self, table: Table) -> int:
+        """Tokens of the request. Any thread may ask. Raises ValueError when they cannot be counted."""

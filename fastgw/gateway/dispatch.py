@@ -1,14 +1,16 @@
 """Attempts: from a resolved call to an answer that has been relayed, or the error of the last attempt."""
 
 import random
+from functools import partial
 
 from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.core.fiber import park
 from fastgw.gateway.call import Call
 from fastgw.gateway.coding import unpack, unpack_start
+from fastgw.gateway.estimates import lacking
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, arrived, moved
-from fastgw.gateway.relay import relay_once, relay_stream
+from fastgw.gateway.relay import call_id, read_answer, relay_stream, release
 from fastgw.gateway.snapshot import Operation, Target
 from fastgw.policy.retry import backoff, may_retry, retry_budget
 from fastgw.providers.adapter import Speaker
@@ -74,9 +76,15 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         if ex.stream:
             if deadline is not None:
                 deadline.add(ex)
-            await relay_stream(ex, speaker, target, operation.family, connection, deadline)
+            await relay_stream(ex, call, speaker, target, operation.family, connection, deadline)
         else:
-            relay_once(ex, speaker, payload(connection))
+            out = read_answer(ex, speaker, payload(connection))
+            if lacking(ex, call):
+                release(ex)
+                if deadline is not None:
+                    deadline.discard(ex)
+                await ex.gateway.estimates.fill(ex, call, partial(call.said, out), len(out))
+            ex.answer_json(200, out, call_id(ex))
     except BaseException:
         if ex.upstream is not None and not ex.upstream.answer.complete:
             ex.upstream.close()
@@ -84,9 +92,7 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
     finally:
         if deadline is not None:
             deadline.discard(ex)
-        if ex.upstream is not None:
-            ex.upstream.finish()
-            ex.upstream = None
+        release(ex)
 
 
 async def follow(

@@ -88,6 +88,7 @@ class Exchange(Fiber):
         "target",
         "total_tokens",
         "upstream",
+        "usage_estimated",
     )
 
     def __init__(self, gateway: "Gateway", downstream: Downstream, request: Request) -> None:
@@ -122,6 +123,7 @@ class Exchange(Fiber):
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.total_tokens = 0
+        self.usage_estimated = False
         self.provider_request_id: bytes | None = None
 
     @property

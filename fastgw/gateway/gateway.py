@@ -7,7 +7,9 @@ from typing import Any
 from fastgw._speedups.head import Request, RequestIds
 from fastgw.config.schema import Config
 from fastgw.core.deadlines import Deadlines
+from fastgw.core.tables import Shared
 from fastgw.gateway.account import Accounts
+from fastgw.gateway.estimates import Estimates
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.keys import KeySource
 from fastgw.gateway.snapshot import Snapshot
@@ -34,6 +36,7 @@ class Gateway:
         log: Log,
         serve: Serve,
         keys: KeySource,
+        tables: Shared,
     ) -> None:
         self.loop = loop
         self.config = config
@@ -41,6 +44,7 @@ class Gateway:
         self.log = log
         self.keys = keys
         self.registry = registry
+        self.estimates = Estimates(loop, tables)
         self.accounts = Accounts(registry, ClientTypes(config.observability.metrics.client_type_rules))
         self.draining = board.draining
         self.ready = board.ready

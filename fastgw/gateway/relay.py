@@ -1,10 +1,12 @@
 """The way back: whole answers, and streams byte by byte."""
 
 from fastgw.core.deadlines import Deadlines
-from fastgw.core.errors import UpstreamFailure, decode_error, render_event, stream_aborted
+from fastgw.core.errors import ClientGone, UpstreamFailure, decode_error, render_event, stream_aborted
 from fastgw.core.fiber import park
 from fastgw.gateway.account import access_line, settle
+from fastgw.gateway.call import Call
 from fastgw.gateway.coding import Inflating, inflater
+from fastgw.gateway.estimates import lacking
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.snapshot import Target
 from fastgw.providers.adapter import RelayedStream, Speaker
@@ -14,17 +16,18 @@ from fastgw.upstream.connection import UpstreamConnection
 STREAM_FIELDS = b"content-type: text/event-stream\r\ncache-control: no-cache\r\n"
 
 
-def relay_once(ex: Exchange, speaker: Speaker, body: bytes) -> None:
-    """Send a whole answer to the caller and note what it used. Raises a decode error."""
+def read_answer(ex: Exchange, speaker: Speaker, body: bytes) -> bytes:
+    """The answer for the caller; what it used is noted. Raises a decode error."""
     out, usage = speaker.answer(body)
     ex.prompt_tokens = usage.prompt_tokens
     ex.completion_tokens = usage.completion_tokens
-    ex.total_tokens = usage.total_tokens
-    ex.answer_json(200, out, call_id(ex))
+    ex.total_tokens = usage.total_tokens or usage.prompt_tokens + usage.completion_tokens
+    return out
 
 
 async def relay_stream(
     ex: Exchange,
+    call: Call,
     speaker: Speaker,
     target: Target,
     family: Family,
@@ -33,7 +36,8 @@ async def relay_stream(
 ) -> None:
     """Relay a stream to its end. Raises UpstreamFailure only while nothing has been sent to the caller;
     afterwards a failure ends the stream with one error frame and is left in `ex.error`."""
-    relay = StreamRelay(ex, speaker.relay(target, chunked=ex.request.http11), family, connection, deadline)
+    stream = speaker.relay(target, chunked=ex.request.http11)
+    relay = StreamRelay(ex, call, stream, family, connection, deadline)
     inflate = inflater(connection.answer.content_encoding)
     ex.relay = relay
     try:
@@ -44,7 +48,10 @@ async def relay_stream(
             await park()
         except UpstreamFailure as overdue:
             relay.failure = overdue
-        relay.close()
+        await relay.close()
+    except ClientGone:
+        await relay.abandon()
+        raise
     finally:
         relay.leave()
 
@@ -55,22 +62,37 @@ class StreamRelay:
     Runs inside the upstream's read callback. The exchange's fiber stays parked until the stream is over.
     """
 
-    __slots__ = ("_connection", "_deadline", "_ex", "_family", "_keepalive", "_stream", "failure")
+    __slots__ = (
+        "_call",
+        "_connection",
+        "_deadline",
+        "_ex",
+        "_family",
+        "_held",
+        "_keepalive",
+        "_noted",
+        "_stream",
+        "failure",
+    )
 
     def __init__(
         self,
         ex: Exchange,
+        call: Call,
         stream: RelayedStream,
         family: Family,
         connection: UpstreamConnection,
         deadline: "Deadlines[Exchange] | None",
     ) -> None:
         self._ex = ex
+        self._call = call
         self._stream = stream
         self._family = family
         self._connection = connection
         self._deadline = deadline
         self._keepalive = ex.gateway.keepalive
+        self._noted = False
+        self._held = b""  # the end of the answer, which waits for counters
         self.failure: UpstreamFailure | None = None
 
     # -- the upstream's side (Sink)
@@ -81,11 +103,12 @@ class StreamRelay:
         if out and (ex.head_sent or stream.frames):
             if not ex.head_sent:
                 self.open()
-            if stream.ended:
-                self._settle()
-            ex.downstream.write(out)
-            if self._keepalive is not None:
-                self._keepalive.add(ex)
+            if stream.ended and not self._complete():
+                self._held = out
+            else:
+                ex.downstream.write(out)
+                if self._keepalive is not None:
+                    self._keepalive.add(ex)
         if self._deadline is not None:
             self._deadline.add(ex)
         if stream.ended or stream.failure:
@@ -137,49 +160,75 @@ class StreamRelay:
             if self._keepalive is not None:
                 self._keepalive.add(self._ex)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the answer the way the stream ended. Raises when nothing has been sent yet and it failed."""
         ex, stream = self._ex, self._stream
         failure = self.failure or self._stream_failure()
-        if failure is None:
-            out = stream.finish()
-            failure = self._stream_failure()
-            if failure is None and not ex.head_sent and not stream.frames:
-                failure = stream_aborted()
-            elif failure is None and out:
-                if not ex.head_sent:
+        out = self._held
+        if not out:
+            if self._noted:
+                return
+            if failure is None:
+                out = stream.finish()
+                failure = self._stream_failure()
+            if failure is None and not ex.head_sent:
+                if stream.frames:
                     self.open()
-                self._settle()
-                ex.downstream.write(out)
+                else:
+                    failure = stream_aborted()
         if failure is not None:
             if not ex.head_sent:
                 raise failure
             ex.error = failure.with_traceback(None)
-            self._settle()
             out = stream.fail(render_event(failure, ex.dialect))
-            if out:
-                ex.downstream.write(out)
-            elif not stream.ended:
-                ex.downstream.cut()
             if not self._connection.answer.complete:
                 self._connection.close()
+        if self._held or not self._complete():
+            await self._fill()
+            settle(ex)
+        if out:
+            ex.downstream.write(out)
+        elif not stream.ended:
+            ex.downstream.cut()
+
+    async def abandon(self) -> None:
+        """The caller has left: nothing more is read for it. What it was given is counted."""
+        if not self._connection.answer.complete:
+            self._connection.close()
+        if self._ex.head_sent and not self._noted and self._note():
+            await self._fill()
 
     def leave(self) -> None:
-        """Stop the timers and note what the stream used."""
+        """Stop the timers."""
         if self._keepalive is not None:
             self._keepalive.discard(self._ex)
-        self._note_usage()
+        if self._deadline is not None:
+            self._deadline.discard(self._ex)
         self._ex.relay = None
 
-    def _settle(self) -> None:
-        self._note_usage()
+    def _complete(self) -> bool:
+        """Settle the exchange, unless a counter is lacking."""
+        if self._note():
+            return False
         settle(self._ex)
+        return True
 
-    def _note_usage(self) -> None:
+    def _note(self) -> bool:
+        """Note what the stream used. Whether a counter is lacking."""
         ex, stream = self._ex, self._stream
+        self._noted = True
         ex.prompt_tokens = stream.prompt_tokens
         ex.completion_tokens = stream.completion_tokens
-        ex.total_tokens = stream.total_tokens
+        ex.total_tokens = stream.total_tokens or stream.prompt_tokens + stream.completion_tokens
+        return lacking(ex, self._call)
+
+    async def _fill(self) -> None:
+        """Estimate what is lacking. Until that is done nothing may disturb: neither the upstream nor a timer."""
+        ex, stream = self._ex, self._stream
+        release(ex)
+        self.leave()
+        said, beyond = stream.said, stream.said_beyond
+        await ex.gateway.estimates.fill(ex, self._call, lambda: (said, beyond), len(said))
 
     def _stream_failure(self) -> UpstreamFailure | None:
         kind = self._stream.failure
@@ -198,3 +247,10 @@ def call_id(ex: Exchange) -> bytes:
     if ex.operation != "chat/completions":
         return b""
     return b"%b%b\r\n" % (ex.gateway.call_id_prefix, ex.request_id)
+
+
+def release(ex: Exchange) -> None:
+    """Give the upstream connection back: all that is wanted of it has been read."""
+    if ex.upstream is not None:
+        ex.upstream.finish()
+        ex.upstream = None

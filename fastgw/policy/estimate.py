@@ -6,11 +6,12 @@ event loop hands a body or an answer above INLINE to a thread and calls directly
 """
 
 import json
-from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
 
+from fastgw._speedups.splice import ARRAY, ScanError, top_level
+from fastgw._speedups.texts import token_array
 from fastgw._speedups.tokens import Counter, Table
 from fastgw.policy.tool_text import tool_text
 
@@ -65,13 +66,14 @@ def encoding_for(model: str) -> str:
     return "cl100k_base"
 
 
-def count_text(table: Table, text: str) -> int:
-    """Count one text. Lone surrogates count as U+FFFD."""
+def count_text(table: Table, text: str | bytes) -> int:
+    """Count one text, bytes as UTF-8. What cannot be encoded or decoded counts as U+FFFD."""
     if len(text) <= SLICE // 4:
         return table.count(text)
     try:
-        data = text.encode()
+        data = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError:
+        assert isinstance(text, str)
         data = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
     exact = min(len(data), EXACT)
     while exact < len(data) and data[exact] & 0xC0 == 0x80:
@@ -87,9 +89,9 @@ def count_text(table: Table, text: str) -> int:
     return counter.count + (len(data) - exact) // 4
 
 
-def estimate_output(table: Table, pieces: Iterable[str], beyond: int = 0) -> int:
+def estimate_output(table: Table, text: str | bytes, beyond: int = 0) -> int:
     """Count content, reasoning, tool names and tool arguments as one text; `beyond`: its bytes that nobody kept."""
-    return count_text(table, "".join(pieces)) + beyond // 4
+    return count_text(table, text) + beyond // 4
 
 
 def estimate_chat_prompt(table: Table, body: bytes) -> int:
@@ -138,22 +140,27 @@ def estimate_responses_prompt(table: Table, body: bytes) -> int:
 
 def estimate_completions_prompt(table: Table, body: bytes) -> int:
     """Count the `prompt` of a completions request."""
-    return _plain(table, _parse(body).get("prompt"))
+    return _plain_member(table, body, "prompt")
 
 
 def estimate_embeddings_input(table: Table, body: bytes) -> int:
     """Count the `input` of an embeddings request."""
-    return _plain(table, _parse(body).get("input"))
+    return _plain_member(table, body, "input")
 
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        document = json.loads(body)  # half a surrogate pair, which orjson refuses and clients send
+        document = json.loads(body, parse_int=_integer)  # half a surrogate pair, which orjson refuses and clients send
     if not isinstance(document, dict):
         raise ValueError("the body is not a JSON object")
     return document
+
+
+def _integer(digits: str) -> int | float:
+    # Python refuses to read integers of thousands of digits.
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _compact(value: Any) -> str:
@@ -170,6 +177,19 @@ def _list(holder: dict[str, Any], key: str) -> list[Any]:
 
 def _string(table: Table, value: Any) -> int:
     return count_text(table, value) if isinstance(value, str) else 0
+
+
+def _plain_member(table: Table, body: bytes, name: str) -> int:
+    """Strings or tokens in a member of the body. Token arrays, of which a body may hold very many, are not built."""
+    try:
+        (span,) = top_level(body, (name.encode(),))
+    except ScanError:
+        span = None  # twice, for instance
+    if span is not None and span[0] == ARRAY:
+        tokens = token_array(body, span[1], span[2])
+        if tokens:
+            return tokens
+    return _plain(table, _parse(body).get(name))
 
 
 def _plain(table: Table, value: Any) -> int:

@@ -36,6 +36,8 @@ class RelayedStream(Protocol):
     or 1 an event that reports an error (its payload is in `failure_data`), 2 an event that is not understood, 3 an
     event that is too large; nothing more is read then. `fail` ends the caller's stream with an error event whose data
     is `payload`; b"" when the dialect has no way to say so, then the connection is cut. Counters are the largest seen.
+    `said` is what the caller was told, for counting: content, reasoning, names and arguments of tools, at most about
+    1 MiB; `said_beyond` the bytes that were not kept. Once completion tokens were reported nothing needs to be kept.
     """
 
     @property
@@ -52,6 +54,10 @@ class RelayedStream(Protocol):
     def completion_tokens(self) -> int: ...
     @property
     def total_tokens(self) -> int: ...
+    @property
+    def said(self) -> bytes: ...
+    @property
+    def said_beyond(self) -> int: ...
     def feed(self, data: bytes, /) -> bytes: ...
     def finish(self) -> bytes:
         """The upstream's body has ended cleanly: the rest for the caller, the end of its stream included."""

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from fastgw.providers.adapter import Decoder, Dialect, Reported, Translate, Translator
-from fastgw.providers.canonical import Chat, Renderer
+from fastgw.providers.canonical import Chat, Renderer, Usage
 
+KEPT = 1_048_576
+"""Characters of an answer that are kept for counting."""
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -39,8 +41,81 @@ class Bridge:
 
     def relay(self, _target: object, /, *, chunked: bool) -> "BridgedStream":
         """The stream in the caller's dialect."""
-        renderer = self._call.renderer()
+        renderer = Heard(self._call.renderer())
         return BridgedStream(self._translator.decoder(renderer), renderer, chunked=chunked)
+
+
+class Heard:
+    """A renderer that passes everything on to another one and keeps what the caller is told, for counting."""
+
+    __slots__ = (
+        "_calls",
+        "_content",
+        "_inner",
+        "_reasoning",
+        "_room",
+        "begin",
+        "beyond",
+        "end",
+        "finish",
+        "refusal",
+        "signature",
+        "take",
+    )
+
+    def __init__(self, inner: Renderer) -> None:
+        self._inner = inner
+        self._content: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[str] = []
+        self._room = KEPT
+        self.beyond = 0
+        self.begin = inner.begin
+        self.signature = inner.signature
+        self.refusal = inner.refusal
+        self.finish = inner.finish
+        self.end = inner.end
+        self.take = inner.take
+
+    def text(self, text: str) -> None:
+        """A piece of the answer."""
+        self._keep(self._content, text)
+        self._inner.text(text)
+
+    def reasoning(self, text: str) -> None:
+        """A piece of the reasoning."""
+        self._keep(self._reasoning, text)
+        self._inner.reasoning(text)
+
+    def tool(self, index: int, id: str, name: str) -> None:
+        """A tool call begins."""
+        self._keep(self._calls, name)
+        self._inner.tool(index, id, name)
+
+    def arguments(self, index: int, fragment: str) -> None:
+        """A piece of the JSON text of its arguments."""
+        self._keep(self._calls, fragment)
+        self._inner.arguments(index, fragment)
+
+    def usage(self, usage: Usage) -> None:
+        """Counters as known by now: with completion tokens there is nothing to count any more."""
+        if usage.completion_tokens:
+            self._room = 0
+            for kept in (self._content, self._reasoning, self._calls):
+                kept.clear()
+        self._inner.usage(usage)
+
+    def _keep(self, pieces: list[str], text: str) -> None:
+        if len(text) <= self._room:
+            self._room -= len(text)
+            pieces.append(text)
+        else:
+            self.beyond += len(text.encode("utf-8", "replace"))
+
+    @property
+    def said(self) -> bytes:
+        """Content, reasoning, names and arguments of tools, one after the other."""
+        return "".join((*self._content, *self._reasoning, *self._calls)).encode("utf-8", "replace")
 
 
 class BridgedStream:
@@ -52,7 +127,7 @@ class BridgedStream:
 
     __slots__ = ("_chunked", "_decoder", "_renderer", "ended")
 
-    def __init__(self, decoder: Decoder, renderer: Renderer, *, chunked: bool) -> None:
+    def __init__(self, decoder: Decoder, renderer: Heard, *, chunked: bool) -> None:
         self._decoder = decoder
         self._renderer = renderer
         self._chunked = chunked
@@ -128,3 +203,13 @@ class BridgedStream:
     def total_tokens(self) -> int:
         """Everything that was used."""
         return self._decoder.usage.total_tokens
+
+    @property
+    def said(self) -> bytes:
+        """What the caller was told."""
+        return self._renderer.said
+
+    @property
+    def said_beyond(self) -> int:
+        """Bytes of it that were not kept."""
+        return self._renderer.beyond

@@ -26,6 +26,7 @@ class WorkerProcess:
         cells: int,
         board: int,
         listener: socket.socket,
+        tables: Iterable[int],
         received: Callable[["WorkerProcess", Message], None],
         gone: Callable[["WorkerProcess"], None],
     ) -> None:
@@ -42,7 +43,7 @@ class WorkerProcess:
         self._ours = ours
         ours.setblocking(False)
         with theirs:
-            descriptors = (theirs.fileno(), listener.fileno(), board)
+            descriptors = (theirs.fileno(), listener.fileno(), board, *tables)
             arguments = [index, workers, cells, *descriptors]
             self._process = subprocess.Popen(  # noqa: S603 - our own module with numbers as arguments
                 [sys.executable, "-m", "fastgw.runtime.worker", *map(str, arguments)],

@@ -11,7 +11,10 @@ import hashlib
 import os
 import signal
 import socket
+import threading
+import zlib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +23,7 @@ import msgspec
 from fastgw._speedups.head import Request
 from fastgw.config.load import load_config
 from fastgw.config.schema import Config
+from fastgw.core import tables
 from fastgw.core.proxies import Proxies
 from fastgw.http.connection import Connection
 from fastgw.http.listen import bind_all
@@ -99,6 +103,7 @@ class Supervisor:
         self._early_ends = 0
         self._listener: socket.socket | None = None
         self._pages: list[PageListener] = []
+        self._tables: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ))
         self._keys = KeyServer(self._loop, self._fetcher.get, self._board.set_keys, log)
@@ -115,9 +120,12 @@ class Supervisor:
             raise BootError(str(error)) from None
         self._check_tls()
         self._bind()
+        filling = self._fill_tables()
         for index in range(self._count):
             self._spawn(index)
         failure = await self._apply_file(first)
+        if failure is None and filling.done():
+            failure = filling.result()
         if failure is not None:
             await self._end_workers()
             raise BootError(failure)
@@ -126,8 +134,11 @@ class Supervisor:
         proxy = self._config.proxy
         self._log.info("fastgw", "gateway is ready", addr=proxy.addr, workers=self._count)
         self._background(self._follow_hangups())
+        filling.add_done_callback(self._filled)
         await self._stopping.wait()
         await self._drain()
+        if self._boot_failure is not None:
+            raise BootError(self._boot_failure)
 
     # -- boot
 
@@ -163,6 +174,35 @@ class Supervisor:
                 build_context(upstream)
         except TlsError as error:
             raise BootError(str(error)) from None
+
+    def _fill_tables(self) -> "asyncio.Future[str | None]":
+        """Reserve the token tables, which workers inherit, and begin to fill them. The result is what went wrong."""
+
+        def fill() -> str | None:
+            # Idle CPU only: this must not hold up the workers, which start at the same time.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            try:
+                for name, fd in self._tables.items():
+                    tables.fill(fd, name)
+            except (OSError, ValueError, zlib.error) as error:
+                return f"token table {name} cannot be built: {error}"
+            return None
+
+        try:
+            self._tables = {name: tables.reserve(name) for name in tables.SOURCES}
+        except (OSError, ValueError) as error:
+            raise BootError(f"token tables cannot be reserved: {error}") from None
+        thread = ThreadPoolExecutor(1, "token-tables")
+        filling = self._loop.run_in_executor(thread, fill)
+        thread.shutdown(wait=False)
+        return filling
+
+    def _filled(self, filling: "asyncio.Future[str | None]") -> None:
+        # Nobody waits for it to be ready, but a gateway that cannot count must not go on as if it could.
+        self._boot_failure = filling.result()
+        if self._boot_failure is not None:
+            self._stopping.set()
 
     # -- configuration
 
@@ -265,7 +305,8 @@ class Supervisor:
 
     def _spawn(self, index: int) -> None:
         assert self._listener is not None
-        worker = WorkerProcess(index, self._count, CELLS, self._board.fd, self._listener, self._received, self._gone)
+        shared = (self._board.fd, self._listener, self._tables.values())
+        worker = WorkerProcess(index, self._count, CELLS, *shared, self._received, self._gone)
         self._workers[index] = worker
         self._background(worker.start(self._loop, [change for change in (self._applied, self._pending) if change]))
 

@@ -18,6 +18,7 @@ from fastgw import __version__
 from fastgw._speedups.head import Request
 from fastgw.config.schema import Config
 from fastgw.core.proxies import Proxies
+from fastgw.core.tables import SOURCES, Shared
 from fastgw.endpoints.serve import serve
 from fastgw.gateway.compile import Compiler
 from fastgw.gateway.exchange import Exchange, dialect_of
@@ -38,9 +39,10 @@ from fastgw.upstream.tls import server_context
 class Worker:
     """Everything of one worker process. `run` returns when it has nothing left to do."""
 
-    def __init__(self, index: int, board: Board, listener: socket.socket) -> None:
+    def __init__(self, index: int, board: Board, listener: socket.socket, tables: Shared) -> None:
         self._index = index
         self._board = board
+        self._tables = tables
         self._region = board.region(index)
         self._listener = listener
         self._loop = asyncio.get_running_loop()
@@ -110,7 +112,9 @@ class Worker:
             Proxies.of(os.environ),
         )
         self._compiler = Compiler(config, self._pools, log)
-        gateway = self._gateway = Gateway(loop, config, self._board, self._index, registry, log, serve, self._keys)
+        gateway = self._gateway = Gateway(
+            loop, config, self._board, self._index, registry, log, serve, self._keys, self._tables
+        )
 
         def make(connection: Connection, request: Request) -> Exchange:
             return Exchange(gateway, connection, request)
@@ -167,14 +171,14 @@ class Worker:
             os._exit(1)
 
 
-async def main(index: int, workers: int, cells: int, control: int, listener: int, board: int) -> None:
+async def main(index: int, workers: int, cells: int, control: int, listener: int, board: int, *tables: int) -> None:
     """Run one worker over inherited descriptors."""
     shared = Board.attach(board, workers, cells)
     listening = socket.socket(fileno=listener)
     listening.setblocking(False)
     link = socket.socket(fileno=control)
     link.setblocking(False)
-    await Worker(index, shared, listening).run(link)
+    await Worker(index, shared, listening, Shared(dict(zip(SOURCES, tables, strict=True)))).run(link)
 
 
 if __name__ == "__main__":
@@ -183,4 +187,4 @@ if __name__ == "__main__":
         signal.signal(number, signal.SIG_IGN)
     gc.set_threshold(20_000, 50, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(*(int(argument) for argument in sys.argv[1:7])))
+        runner.run(main(*(int(argument) for argument in sys.argv[1:])))

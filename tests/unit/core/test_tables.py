@@ -69,14 +69,13 @@ def test_other_processes_attach_to_the_same_memory() -> None:
 
 def test_damaged_package_data_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = (packer.DATA / "p50k_base.bpe.z").read_bytes()
-    (tmp_path / "data").mkdir()
-    monkeypatch.setattr(tables, "files", lambda _: tmp_path)
+    monkeypatch.setattr(tables, "DATA", tmp_path)
     before = len(os.listdir("/proc/self/fd"))
     for damaged in (b"", whole[:64], whole[:1000], bytes(64) + whole[64:], whole[:5000] + b"\0" * 100 + whole[5100:]):
-        (tmp_path / "data" / "p50k_base.bpe.z").write_bytes(damaged)
+        (tmp_path / "p50k_base.bpe.z").write_bytes(damaged)
         with pytest.raises((ValueError, zlib.error)):
             tables.inflate("p50k_base")
-    (tmp_path / "data" / "p50k_base.bpe.z").unlink()
+    (tmp_path / "p50k_base.bpe.z").unlink()
     with pytest.raises(FileNotFoundError):
         tables.inflate("p50k_base")
     assert len(os.listdir("/proc/self/fd")) == before

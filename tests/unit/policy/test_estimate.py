@@ -74,7 +74,7 @@ def test_anchors() -> None:
     assert chat(user("hi")) == 8
     assert messages(user("hi")) == 8
     assert responses("hi") == responses([user("hi")]) == 8
-    assert estimate.estimate_output(TABLE, ["Hello world"]) == 2
+    assert estimate.estimate_output(TABLE, "Hello world") == 2
 
 
 def test_chat_messages() -> None:
@@ -252,7 +252,7 @@ def test_half_a_surrogate_pair_is_counted_too() -> None:
     body = b'{"messages":[{"role":"user","content":[{"type":"tool_use","input":{"a":"\\ud83d"}},"\\ud83d"]}]}'
     wanted = 3 + 3 + n("user") + n('{"a":"\ufffd"}') + n("\ufffd")
     assert estimate.estimate_chat_prompt(TABLE, body) == wanted
-    assert estimate.estimate_output(TABLE, ["x\ud83d", "\ude00"]) == n("x\U0001f600")
+    assert estimate.estimate_output(TABLE, "x\ud83d\ude00") == n("x\U0001f600")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"3", b"{", b"\xff"])
@@ -271,5 +271,6 @@ def test_text_beyond_a_mebibyte_counts_by_its_bytes() -> None:
     assert estimate.count_text(TABLE, chinese) == n(chinese[:exact]) + (400_000 - exact) * 3 // 4
     assert estimate.count_text(TABLE, "\ud800" + words[:70_000]) == n("\ufffd" + words[:70_000])
     assert estimate.count_text(TABLE, words[:20_000]) == n(words[:20_000])
-    assert estimate.estimate_output(TABLE, ["Hello", " world"], beyond=4_003) == 2 + 1_000
-    assert estimate.estimate_output(TABLE, []) == 0
+    assert estimate.estimate_output(TABLE, b"Hello world", beyond=4_003) == 2 + 1_000
+    assert estimate.estimate_output(TABLE, b"") == 0
+    assert estimate.count_text(TABLE, chinese.encode()) == estimate.count_text(TABLE, chinese)

@@ -101,6 +101,7 @@ def arguments(name: str, model: str) -> dict[str, Any]:
 MINTED = {
     "chat.completion": {"id", "created", "model"},
     "chat.completion.chunk": {"id", "created", "model"},
+    "text_completion": {"id", "created"},
     "model": {"created"},
 }
 

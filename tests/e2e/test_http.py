@@ -294,7 +294,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def test_without_descriptors_the_worker_neither_spins_nor_drops_what_it_has(mock: Mock) -> None:
-    with gateway(resources(mock.url)) as running, contextlib.ExitStack() as clients:
+    with gateway(resources(mock.url), {"proxy": {"workers": 1}}) as running, contextlib.ExitStack() as clients:
         (worker,) = running.workers()
         old = clients.enter_context(connect(running))
         old.send(sized(chat()))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import openai
 import pytest
 
-from tests.support.gateway import API_KEY
+from tests.support.gateway import API_KEY, WORKERS
 from tests.support.sdk import ALIAS, MESSAGES, SLASHED, TOOLS, Stack, script, stack
 
 LISTED = sorted([ALIAS, SLASHED, "elsewhere", "quick", "brisk", "stubborn", "dead"], key=str.encode)
@@ -88,7 +88,8 @@ def test_one_connection_serves_call_after_call(sdk: Stack, client: openai.OpenAI
         assert client.chat.completions.create(**call).choices[0].message.content == text
         chunks = client.chat.completions.create(**call, stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == text
-    assert len({request["connection"] for request in sdk.mock.requests()}) == 1
+    # Each worker has its own connections.
+    assert len({request["connection"] for request in sdk.mock.requests()}) <= WORKERS
 
 
 def test_threads_share_a_client(client: openai.OpenAI) -> None:
@@ -226,7 +227,7 @@ def test_leaving_affects_nobody_else(sdk: Stack, client: openai.OpenAI) -> None:
 
 def test_connection_lost() -> None:
     """A worker dies under its callers: they see a lost connection, nobody sees a complete answer."""
-    with stack() as own, own.client() as client, own.client() as other:
+    with stack(proxy={"workers": 1}) as own, own.client() as client, own.client() as other:
         [worker] = own.gateway.workers()
         call: dict[str, Any] = {"model": ALIAS, "messages": MESSAGES}
         extra = script(tokens=500, cadence_ms=10)

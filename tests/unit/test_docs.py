@@ -89,6 +89,30 @@ def test_the_threat_model_names_tests() -> None:
         assert re.fullmatch(rf"{named}(?:, {named})*", cell), row
 
 
+SECTIONS = [
+    *("1", "2", "3", "4.1", "4.2", "4.3", "4.4", "5.1", "5.2", "5.3", "6.1", "6.2", "6.3", "6.4", "6.5", "7.1", "7.2"),
+    *("7.3", "8", "9.1", "9.2", "9.3", "10", "11.1", "11.2", "11.3", "11.4", "11.5", "12.1", "12.2", "12.3", "13"),
+    *("14.1", "14.2", "14.3", "14.4", "14.5", "14.6", "15.1", "15.2", "15.3", "15.4", "16", "17", "18", "19", "20.1"),
+    *("20.2", "20.3", "20.4", "21"),
+]
+
+UNTESTED = {"16"}
+"""Sections that are not served yet."""
+
+
+def test_every_section_of_the_proxy_core_has_a_test() -> None:
+    rows = block("docs/proxy-core-behaviour.md", "sections")
+    assert [number for number, _, _ in rows] == SECTIONS
+    for number, _, tests in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::([\w:]+)`", tests)
+        assert named or number in UNTESTED, f"§{number} has no test"
+        assert not (named and number in UNTESTED), f"§{number} has tests now"
+        assert tests == ", ".join(f"`{path}::{name}`" for path, name in named), number
+        for path, name in named:
+            assert name.rpartition("::")[2].startswith("test_"), name
+            assert name in definitions(ROOT / path), f"§{number}: {path}::{name}"
+
+
 def constants() -> Iterator[tuple[str, str, str, str]]:
     for page in PAGES:
         for module, name, value in re.findall(r"`(fastgw(?:\.\w+)+)\.([A-Z][A-Z_]+) = ([\d.]+)`", prose(page)):

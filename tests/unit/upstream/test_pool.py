@@ -368,3 +368,21 @@ def test_tls_towards_a_peer_that_speaks_none() -> None:
             assert caught.value.type == "transport_error"
 
     run(scenario)
+
+
+# -- socket options
+
+
+@pytest.mark.parametrize("idle", [0, 61])
+def test_keepalive_of_sockets(idle: int) -> None:
+    async def scenario() -> None:
+        async with opened(PoolSettings(keepalive=(idle, 31, 4))) as pool:
+            connection = await pool.dial()
+            raw = connection.transport.get_extra_info("socket")
+            assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert bool(raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) == bool(idle)
+            if idle:
+                names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                assert [raw.getsockopt(socket.IPPROTO_TCP, name) for name in names] == [61, 31, 4]
+
+    run(scenario)

@@ -7,14 +7,18 @@ request is one dict lookup and one compiled call.
 from typing import TYPE_CHECKING
 
 from fastgw._speedups.cells import Tally
+from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.gateway.snapshot import Caller, Target
 from fastgw.policy.client_type import ClientTypes
+from fastgw.state.failures import Failures
 from fastgw.telemetry.metrics import Counter, Registry
 
 if TYPE_CHECKING:
     from fastgw.gateway.exchange import Exchange
 
 UNKNOWN = "unknown"
+CHAT = frozenset(("chat/completions",))
+"""Operations by whose outcome the health of a model is judged."""
 MAX_AGENTS = 1024
 """User agents whose classification is remembered."""
 MAX_AGENT = 256
@@ -26,8 +30,9 @@ MAX_LOGGED = 1024
 class Accounts:
     """Counters of one worker."""
 
-    def __init__(self, registry: Registry, clients: ClientTypes) -> None:
+    def __init__(self, registry: Registry, clients: ClientTypes, failures: Failures) -> None:
         self._registry = registry
+        self._failures = failures
         self._clients = clients
         self._client_of: dict[bytes | None, str] = {}
         self.allowed = registry.counter("auth_decisions_total", ("api_key", "allowed", "none")).inc
@@ -40,10 +45,21 @@ class Accounts:
         """A caller was turned away."""
         self._registry.counter("auth_decisions_total", (method, "denied", reason)).inc()
 
-    def attempt_failed(self, target: Target) -> None:
+    def attempt_failed(self, target: Target, operation: str, failure: UpstreamFailure) -> None:
         """An attempt reached for the network in vain."""
-        for cell in self._attempt(target.row or target, False):
+        row = target.row or target
+        for cell in self._attempt(row, False):
             cell.inc()
+        if operation in CHAT and tells_of_health(failure):
+            self._failures.failed(row.name)
+
+    def relayed(self, target: Target, failure: GatewayError | None) -> None:
+        """A chat was relayed to its end, or to a failure on the way."""
+        row = target.row or target
+        if failure is None:
+            self._failures.succeeded(row.name)
+        elif tells_of_health(failure):
+            self._failures.failed(row.name)
 
     def cancelled(self, ex: "Exchange") -> None:
         """A caller left before the head of its answer."""
@@ -130,6 +146,11 @@ class Accounts:
         )
 
 
+def tells_of_health(failure: GatewayError) -> bool:
+    """The upstream is at fault, not the request: what a later attempt might not meet."""
+    return isinstance(failure, UpstreamFailure) and (failure.retryable or failure.timed_out)
+
+
 def outcome(status: int) -> str:
     """The outcome label of a status."""
     if 200 <= status < 400:
@@ -158,7 +179,10 @@ def settle(ex: "Exchange") -> None:
     if not ex.counted and ex.status != 413:
         return
     seconds = ex.loop.time() - ex.started
-    gateway.accounts.tally(ex).count(ex.prompt_tokens, ex.completion_tokens, seconds)
+    accounts = gateway.accounts
+    accounts.tally(ex).count(ex.prompt_tokens, ex.completion_tokens, seconds)
+    if ex.relayed and ex.target is not None and ex.operation in CHAT:
+        accounts.relayed(ex.target, ex.error)
     if gateway.log.access and not streamed(ex):
         access_line(ex)
 

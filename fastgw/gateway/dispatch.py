@@ -40,7 +40,7 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
         except GatewayError as failure:
             ex.relayed = False
             if isinstance(failure, UpstreamFailure):
-                ex.gateway.accounts.attempt_failed(target)
+                ex.gateway.accounts.attempt_failed(target, call.operation, failure)
             if ex.head_sent or ex.attempts > budget or not may_retry(failure, explicit):
                 raise
             # An upstream that closes idle connections may have closed several at once: what broke on a kept one must

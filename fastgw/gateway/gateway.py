@@ -17,6 +17,7 @@ from fastgw.policy.client_ip import ClientAddress
 from fastgw.policy.client_type import ClientTypes
 from fastgw.policy.rewrite import UrlRewriter
 from fastgw.state.board import Board
+from fastgw.state.failures import Failures
 from fastgw.telemetry.log import Log
 from fastgw.telemetry.metrics import Registry
 
@@ -45,7 +46,8 @@ class Gateway:
         self.keys = keys
         self.registry = registry
         self.estimates = Estimates(loop, tables)
-        self.accounts = Accounts(registry, ClientTypes(config.observability.metrics.client_type_rules))
+        clients = ClientTypes(config.observability.metrics.client_type_rules)
+        self.accounts = Accounts(registry, clients, Failures(board.named))
         self.draining = board.draining
         self.ready = board.ready
         self.address = ClientAddress(

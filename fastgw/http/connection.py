@@ -209,6 +209,10 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.write(data)
 
+    def close_after_this(self) -> None:
+        """The exchange has written a whole answer by itself, and the connection ends with it."""
+        self._closing = True
+
     def cut(self) -> None:
         """Break the connection: a streamed answer cannot be completed and must not look complete."""
         self._closing = True

@@ -41,6 +41,12 @@ def bind_all(places: Sequence[tuple[str, str]]) -> list[socket.socket]:
     return bound
 
 
+def address(listener: socket.socket) -> str:
+    """Where a socket listens, as `ip:port`: what port 0 has become."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _bind(bound: list[socket.socket], index: int, address: str) -> None:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")

@@ -34,8 +34,6 @@ def resource_notices(resources: Resources) -> Iterator[str]:
 
 def config_notices(config: Config) -> Iterator[str]:
     """One text per switched-on feature of the bootstrap file that this version does not have."""
-    if config.admin.enabled:
-        yield "the admin listener is not available in this version and is not bound"
     if config.observability.metrics.otlp.enabled:
         yield "observability.metrics.otlp has no effect in this version"
     if config.observability.tracing.otlp.enabled:

@@ -10,6 +10,7 @@ from typing import cast
 
 import msgspec
 
+from fastgw.http.certificate import Pair
 from fastgw.telemetry.metrics import Definition
 
 
@@ -61,7 +62,7 @@ class Keys(msgspec.Struct, tag=True, frozen=True):
     error: str | None = None
 
 
-Message = Configure | Stop | Staged | Announce | FetchKeys | Keys
+Message = Configure | Pair | Stop | Staged | Announce | FetchKeys | Keys
 
 
 class Link(asyncio.Protocol):

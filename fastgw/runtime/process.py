@@ -26,6 +26,7 @@ class WorkerProcess:
         cells: int,
         board: int,
         listener: socket.socket,
+        handed: socket.socket,
         tables: Iterable[int],
         received: Callable[["WorkerProcess", Message], None],
         gone: Callable[["WorkerProcess"], None],
@@ -43,7 +44,7 @@ class WorkerProcess:
         self._ours = ours
         ours.setblocking(False)
         with theirs:
-            descriptors = (theirs.fileno(), listener.fileno(), board, *tables)
+            descriptors = (theirs.fileno(), listener.fileno(), handed.fileno(), board, *tables)
             arguments = [index, workers, cells, *descriptors]
             self._process = subprocess.Popen(  # noqa: S603 - our own module with numbers as arguments
                 [sys.executable, "-m", "fastgw.runtime.worker", *map(str, arguments)],
@@ -57,7 +58,7 @@ class WorkerProcess:
         """The process id."""
         return self._process.pid
 
-    async def start(self, loop: asyncio.AbstractEventLoop, first: Iterable[Configure]) -> None:
+    async def start(self, loop: asyncio.AbstractEventLoop, first: Iterable[Message]) -> None:
         """Connect the link and send what the worker has to know."""
         await loop.connect_accepted_socket(lambda: self._link, self._ours)
         self._connected = True

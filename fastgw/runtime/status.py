@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from fastgw.http.pages import Page, get_only
+from fastgw.runtime.overview import JSON, Overview, models_status
 from fastgw.state.board import Board
 from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.metrics import Registry
 
 CATCH_UP_SECONDS = 0.2
-JSON = "application/json"
 
 
 class StatusState:
@@ -138,12 +138,20 @@ def error_kind(message: str) -> str:
 class StatusPages:
     """The pages by path, made in the supervisor's own loop."""
 
-    def __init__(self, metrics_path: str, exposition: Exposition, state: StatusState, board: Board) -> None:
+    def __init__(
+        self, metrics_path: str, exposition: Exposition, state: StatusState, board: Board, overview: Overview
+    ) -> None:
         self._exposition = exposition
         self._state = state
         self._board = board
+        self._overview = overview
         self.answer = get_only(
-            {metrics_path.encode(): self._metrics, b"/status/config": self._config, b"/status/ready": self._ready}
+            {
+                b"/status/config": self._config,
+                b"/status/ready": self._ready,
+                b"/status/models": self._models,
+                metrics_path.encode(): self._metrics,
+            }
         )
 
     async def _metrics(self) -> Page:
@@ -156,6 +164,9 @@ class StatusPages:
 
     async def _config(self) -> Page:
         return Page(200, JSON, orjson.dumps(self._state.document()))
+
+    async def _models(self) -> Page:
+        return models_status(self._overview)
 
     async def _ready(self) -> Page:
         if self._board.ready():

@@ -13,36 +13,38 @@ import signal
 import socket
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from fastgw._speedups.head import Request
 from fastgw.config.load import load_config
 from fastgw.config.schema import Config
 from fastgw.core import tables
 from fastgw.core.proxies import Proxies
-from fastgw.http.connection import Connection
-from fastgw.http.listen import bind_all
-from fastgw.http.pages import Answer, PageExchange, PageListener
-from fastgw.resources.change import Change, Store, whole
+from fastgw.http.certificate import Certificate, CertificateError, renew
+from fastgw.http.listen import address, bind_all
+from fastgw.resources.change import Change, Served, Store, whole
 from fastgw.resources.file import load_resources
 from fastgw.resources.models import Resources, encode_resources
 from fastgw.resources.notices import config_notices, resource_notices
 from fastgw.resources.report import ResourcesError
+from fastgw.runtime.admin import AdminKeys, AdminPages, LoadedRecords
 from fastgw.runtime.errors import BootError
+from fastgw.runtime.handoff import channel
 from fastgw.runtime.jwks import Fetcher, KeyServer
 from fastgw.runtime.link import Announce, Configure, FetchKeys, Keys, Message, Stop
 from fastgw.runtime.lull import refuse_handshakes
+from fastgw.runtime.overview import Overview
 from fastgw.runtime.process import WorkerProcess
 from fastgw.runtime.status import StatusPages, StatusState
+from fastgw.runtime.surfaces import Surfaces
 from fastgw.state.board import Board
 from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.log import Log, parse_level
-from fastgw.upstream.tls import TlsError, build_context, server_context
+from fastgw.upstream.tls import TlsError, build_context
 
 CELLS = 32768
 """Cells per worker; metric series that find no room are counted under "other"."""
@@ -51,6 +53,8 @@ STAGE_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SETTLE_SECONDS = 0.1
 """Between refusing handshakes and closing: what is connected by then has been accepted and has sent its request."""
+LOOK_SECONDS = 5.0
+"""How often the files of certificates are looked at."""
 RESPAWN_MAX = 5.0
 YOUNG_SECONDS = 5.0
 """A worker that ends sooner than this is likely to end again at once."""
@@ -94,6 +98,7 @@ class Supervisor:
         self.store = Store()
         self._order = asyncio.Lock()
         self._revision = 0
+        self._loads = 0
         self._applied: Configure | None = None
         self._pending: Configure | None = None
         self._reload_wanted = asyncio.Event()
@@ -102,7 +107,9 @@ class Supervisor:
         self._boot_failure: str | None = None
         self._early_ends = 0
         self._listener: socket.socket | None = None
-        self._pages: list[PageListener] = []
+        self._certificates: dict[str, Certificate] = {}
+        self._sender, self._taken = channel()
+        self._surfaces = Surfaces(self._loop, config, self._sender)
         self._tables: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ))
@@ -135,6 +142,7 @@ class Supervisor:
         self._log.info("fastgw", "gateway is ready", addr=proxy.addr, workers=self._count)
         self._background(self._follow_hangups())
         filling.add_done_callback(self._filled)
+        self._background(self._watch_certificates())
         await self._stopping.wait()
         await self._drain()
         if self._boot_failure is not None:
@@ -143,37 +151,57 @@ class Supervisor:
     # -- boot
 
     def _bind(self) -> None:
-        prometheus = self._config.observability.metrics.prometheus
-        places = [(self._config.proxy.addr, "proxy")]
+        config, surfaces = self._config, self._surfaces
+        prometheus = config.observability.metrics.prometheus
+        places = [(config.proxy.addr, "proxy")]
         if prometheus.enabled:
             places.append((prometheus.addr, "metrics"))
+        if config.admin.enabled:
+            places.append((config.admin.addr, "admin"))
         try:
             sockets = dict(zip((label for _, label in places), bind_all(places), strict=True))
         except OSError as error:
             raise BootError(error.strerror or str(error)) from None
         self._listener = sockets["proxy"]
+        overview = Overview(self._board, self._served)
         if "metrics" in sockets:
-            pages = StatusPages(prometheus.path, self._exposition, self._state, self._board)
-            self._serve(sockets["metrics"], pages.answer)
+            status = StatusPages(prometheus.path, self._exposition, self._state, self._board, overview)
+            surfaces.serve_status(sockets["metrics"], status)
+        if "admin" in sockets:
+            keys = AdminKeys(config.admin.admin_keys)
+            pages = AdminPages(keys, LoadedRecords(self._served, self._generation), overview, config.namespace)
+            surfaces.serve_admin(sockets["admin"], pages, self._certificates.get("admin"))
+            self._log.info("fastgw", "admin listener is bound", addr=address(sockets["admin"]))
 
-    def _serve(self, listener: socket.socket, answer: Answer) -> None:
-        loop = self._loop
+    def _served(self, kind: str) -> Collection[Served]:
+        return self.store.rows(kind).values()
 
-        def make(connection: Connection, request: Request) -> PageExchange:
-            return PageExchange(loop, connection, request, answer)
-
-        idle_timeout = float(self._config.downstream.idle_timeout_secs)
-        self._pages.append(PageListener(loop, listener, make, idle_timeout=idle_timeout))
+    def _generation(self) -> int:
+        return self._loads
 
     def _check_tls(self) -> None:
-        tls, upstream = self._config.proxy.tls, self._config.upstream.tls
+        upstream = self._config.upstream.tls
         try:
-            if tls is not None:
-                server_context(tls.cert_file, tls.key_file, "proxy")
+            for label, tls in (("proxy", self._config.proxy.tls), ("admin", self._config.admin.tls)):
+                if tls is not None and (label == "proxy" or self._config.admin.enabled):
+                    self._certificates[label] = Certificate(tls, label)
             if upstream.ca_file is not None or upstream.client_cert_file is not None:
                 build_context(upstream)
-        except TlsError as error:
+        except (CertificateError, TlsError) as error:
             raise BootError(str(error)) from None
+
+    async def _watch_certificates(self) -> None:
+        while self._certificates:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._renew_certificates()
+
+    def _renew_certificates(self, *, always: bool = False) -> None:
+        renew(self._certificates, self._log, self._renewed, always=always)
+
+    def _renewed(self, label: str) -> None:
+        if label == "proxy":
+            for worker in self._live():
+                worker.send(self._certificates[label].pair)
 
     def _fill_tables(self) -> "asyncio.Future[str | None]":
         """Reserve the token tables, which workers inherit, and begin to fill them. The result is what went wrong."""
@@ -221,6 +249,7 @@ class Supervisor:
         while True:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
+            self._renew_certificates(always=True)
             await self._reload()
 
     async def _reload(self) -> None:
@@ -245,6 +274,7 @@ class Supervisor:
     async def _apply_file(self, loaded: Loaded) -> str | None:
         failure = await self.apply(loaded.change)
         if failure is None:
+            self._loads += 1
             self._state.applied(loaded.source_hash, self.store.counts())
             self._notify(loaded.notices)
         return failure
@@ -305,10 +335,13 @@ class Supervisor:
 
     def _spawn(self, index: int) -> None:
         assert self._listener is not None
-        shared = (self._board.fd, self._listener, self._tables.values())
+        shared = (self._board.fd, self._listener, self._taken, self._tables.values())
         worker = WorkerProcess(index, self._count, CELLS, *shared, self._received, self._gone)
         self._workers[index] = worker
-        self._background(worker.start(self._loop, [change for change in (self._applied, self._pending) if change]))
+        proxy = self._certificates.get("proxy")
+        first: list[Message] = [] if proxy is None else [proxy.pair]
+        first += [change for change in (self._applied, self._pending) if change]
+        self._background(worker.start(self._loop, first))
 
     def _received(self, worker: WorkerProcess, message: Message) -> None:
         if isinstance(message, Announce):
@@ -362,16 +395,15 @@ class Supervisor:
         self._board.set_draining()
         self._log.info("fastgw", "shutdown requested, draining", min_drain_secs=self._config.shutdown.min_drain_secs)
         end = self._loop.time() + self._config.shutdown.min_drain_secs
-        while self._loop.time() < end or self._board.in_flight():  # noqa: ASYNC110 - shared memory has no events
+        while self._loop.time() < end or self._board.in_flight() or self._surfaces.in_flight:  # noqa: ASYNC110 - shared memory has no events
             await asyncio.sleep(POLL_SECONDS)
         self._log.info("fastgw", "drain complete — closing listeners")
         if self._listener is not None and refuse_handshakes(self._listener):
             await asyncio.sleep(SETTLE_SECONDS)
         await self._end_workers()
         await self._fetcher.close()
-        for pages in self._pages:
-            pages.stop()
-        while sum(pages.busy() for pages in self._pages):  # noqa: ASYNC110 - connections close without telling us
+        self._surfaces.stop()
+        while self._surfaces.busy():  # noqa: ASYNC110 - connections close without telling us
             await asyncio.sleep(0.01)
 
     async def _end_workers(self) -> None:

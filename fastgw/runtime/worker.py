@@ -9,7 +9,9 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import sys
+from functools import partial
 
 import msgspec
 import uvloop
@@ -23,34 +25,41 @@ from fastgw.endpoints.serve import serve
 from fastgw.gateway.compile import Compiler
 from fastgw.gateway.exchange import Exchange, dialect_of
 from fastgw.gateway.gateway import Gateway
+from fastgw.http.certificate import Pair
 from fastgw.http.connection import Connection
 from fastgw.http.listen import Acceptor
 from fastgw.http.server import Server
 from fastgw.resources.models import decode_resources
+from fastgw.runtime.handoff import Taker
 from fastgw.runtime.keys import WorkerKeys
 from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Staged, Stop
 from fastgw.state.board import Board
 from fastgw.telemetry.log import Log, parse_level
 from fastgw.telemetry.metrics import Registry
 from fastgw.upstream.pool import Pools, PoolSettings
-from fastgw.upstream.tls import server_context
 
 
 class Worker:
     """Everything of one worker process. `run` returns when it has nothing left to do."""
 
-    def __init__(self, index: int, board: Board, listener: socket.socket, tables: Shared) -> None:
+    def __init__(
+        self, index: int, board: Board, listener: socket.socket, handed: socket.socket, tables: Shared
+    ) -> None:
         self._index = index
         self._board = board
         self._tables = tables
         self._region = board.region(index)
         self._listener = listener
+        self._tls: ssl.SSLContext | None = None
+        self._handed = handed
         self._loop = asyncio.get_running_loop()
         self._finished = asyncio.Event()
         self._link = Link(self._received, self._orphaned)
         self._keys = WorkerKeys(self._loop, self._link.send, board.keys)
         self._server: Server | None = None
+        self._handed_server: Server | None = None
         self._acceptor: Acceptor | None = None
+        self._taker: Taker | None = None
         self._gateway: Gateway | None = None
         self._compiler: Compiler | None = None
         self._pools: Pools | None = None
@@ -71,6 +80,9 @@ class Worker:
     def _received(self, message: Message) -> None:
         if isinstance(message, Configure):
             self._configure(message)
+        elif isinstance(message, Pair):
+            # Always before the first configuration when the listener speaks TLS.
+            self._tls = message.context()
         elif isinstance(message, Stop):
             self._stop()
         elif isinstance(message, Keys):
@@ -119,7 +131,8 @@ class Worker:
         def make(connection: Connection, request: Request) -> Exchange:
             return Exchange(gateway, connection, request)
 
-        self._server = Server(
+        server = partial(
+            Server,
             loop,
             make,
             server_token=f"{config.namespace.upper()}/{__version__}".encode(),
@@ -127,16 +140,17 @@ class Worker:
             request_id=gateway.request_id,
             dialect=dialect_of,
             id_field=f"x-{config.namespace}-request-id".encode(),
-            idle_timeout=float(config.downstream.idle_timeout_secs),
             draining=lambda: bool(self._board.draining()),
-            changed=self._region.connections.inc,
         )
+        self._server = server(
+            idle_timeout=float(config.downstream.idle_timeout_secs), changed=self._region.connections.inc
+        )
+        self._handed_server = server()
 
     def _listen(self) -> None:
-        assert self._server is not None and self._gateway is not None
-        tls = self._gateway.config.proxy.tls
-        context = server_context(tls.cert_file, tls.key_file, "proxy") if tls is not None else None
-        self._acceptor = Acceptor(self._loop, self._listener, self._server, lambda: context, self._lead)
+        assert self._server is not None and self._handed_server is not None and self._gateway is not None
+        self._acceptor = Acceptor(self._loop, self._listener, self._server, lambda: self._tls, self._lead)
+        self._taker = Taker(self._loop, self._handed, self._handed_server)
 
     def _lead(self) -> int:
         """How many connections this worker has more than the one with the fewest. O(workers)."""
@@ -151,16 +165,18 @@ class Worker:
         self._stopping = True
         if self._acceptor is not None:
             self._acceptor.stop()
+        if self._taker is not None:
+            self._taker.stop()
         # What still runs may take its time; the port is free for a successor.
         self._listener.close()
         self._wind_down()
 
     def _wind_down(self) -> None:
-        server, acceptor = self._server, self._acceptor
-        if server is not None:
+        servers = [server for server in (self._server, self._handed_server) if server is not None]
+        for server in servers:
             for connection in list(server.connections):
                 connection.close_if_idle()
-        if (server is None or not server.connections) and (acceptor is None or not acceptor.handshaking):
+        if not any(server.connections for server in servers) and not (self._acceptor and self._acceptor.handshaking):
             self._finished.set()
         else:
             self._loop.call_later(0.02, self._wind_down)
@@ -171,14 +187,17 @@ class Worker:
             os._exit(1)
 
 
-async def main(index: int, workers: int, cells: int, control: int, listener: int, board: int, *tables: int) -> None:
+async def main(
+    index: int, workers: int, cells: int, control: int, listener: int, handed: int, board: int, *tables: int
+) -> None:
     """Run one worker over inherited descriptors."""
     shared = Board.attach(board, workers, cells)
     listening = socket.socket(fileno=listener)
     listening.setblocking(False)
     link = socket.socket(fileno=control)
     link.setblocking(False)
-    await Worker(index, shared, listening, Shared(dict(zip(SOURCES, tables, strict=True)))).run(link)
+    counting = Shared(dict(zip(SOURCES, tables, strict=True)))
+    await Worker(index, shared, listening, socket.socket(fileno=handed), counting).run(link)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ The supervisor creates the board before it starts the workers; they inherit its 
                            2 announced    metric series that this worker has announced (see telemetry.metrics)
                            8 .. end       metric series, allocated by the worker
     region of worker 1 ...
+    named counters         two cells per slot (see state.named), written by everybody
 
 Header and regions start at a cache line, so that a worker's counting never slows a reader of the header or another
 worker. A region has one writer, its worker; the supervisor takes that role over only while the worker is dead. The
@@ -24,11 +25,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastgw._speedups.cells import Cell, Cells
+from fastgw.state.named import NamedCells
 
 LINE = 8
 REVISION, DRAINING, READY, KEYS = 0, 1, 2, 3
 IN_FLIGHT, CONNECTIONS, ANNOUNCED = 0, 1, 2
 HEADER = FIXED = LINE
+NAMES = 65536
+"""Names that a gateway can count under in its life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Board:
         self.draining = Cell(self.cells, DRAINING).get
         self.ready = Cell(self.cells, READY).get
         self.keys = Cell(self.cells, KEYS).get
+        self.named = NamedCells(self.cells, HEADER + workers * self._size, NAMES)
 
     @classmethod
     def create(cls, workers: int, cells_per_worker: int = 16384) -> "Board":
@@ -164,4 +169,4 @@ def board_cells(workers: int, cells_per_worker: int) -> int:
     """Cells of a whole board. Raises ValueError without a worker."""
     if workers < 1:
         raise ValueError(f"a gateway has at least one worker, got {workers}")
-    return HEADER + workers * region_size(cells_per_worker)
+    return HEADER + workers * region_size(cells_per_worker) + 2 * NAMES

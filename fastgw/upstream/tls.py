@@ -46,16 +46,6 @@ def build_context(settings: OutboundTls, trust: KeyTrust = KeyTrust(), label: st
     return context
 
 
-def server_context(cert_file: str, key_file: str, label: str) -> ssl.SSLContext:
-    """A server context. Raises TlsError naming the listener, both files and the cause."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(cert_file, key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise TlsError(f"{label}.tls: cannot load {cert_file} and {key_file}: {error}") from None
-    return context
-
-
 class Contexts:
     """One context per distinct trust, made on first use: building one reads every root certificate.
 

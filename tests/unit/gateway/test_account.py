@@ -6,11 +6,15 @@ from typing import Any
 from fastgw.gateway.account import MAX_AGENT, MAX_LOGGED, Accounts, access_line
 from fastgw.policy.client_type import ClientTypes
 from fastgw.state.board import Region
+from fastgw.state.failures import Failures
+from fastgw.state.named import NamedCells
 from fastgw.telemetry.metrics import Registry
 
 
 def test_long_agents_are_classified_but_not_remembered() -> None:
-    accounts = Accounts(Registry(Region.private(4096), lambda definition: None), ClientTypes())
+    accounts = Accounts(
+        Registry(Region.private(4096), lambda definition: None), ClientTypes(), Failures(NamedCells.private())
+    )
     for agent in (b"curl/8", b"curl/" + b"8" * MAX_AGENT, None):
         ex: Any = SimpleNamespace(request=SimpleNamespace(first=lambda name, agent=agent: agent))
         assert accounts.client_type(ex) == ("curl" if agent else "unknown")

@@ -1,6 +1,6 @@
 """What is accepted without effect is said."""
 
-from fastgw.config.schema import Admin, Config, Metrics, MetricsOtlp, Observability, Proxy
+from fastgw.config.schema import Config, Metrics, MetricsOtlp, Observability, Proxy
 from fastgw.resources.models import ApiKey, Model, ModelRateLimit, OidcProvider, RateLimit, Resources, Row
 from fastgw.resources.notices import config_notices, resource_notices
 
@@ -33,8 +33,7 @@ def test_nothing_set_nothing_said() -> None:
 
 def test_switched_on_features_that_are_missing() -> None:
     proxy = Proxy(addr="127.0.0.1:1")
-    assert list(config_notices(Config(proxy=proxy, admin=Admin(enabled=False)))) == []
+    assert list(config_notices(Config(proxy=proxy))) == []
     metrics = Metrics(otlp=MetricsOtlp(enabled=True))
     notices = list(config_notices(Config(proxy=proxy, observability=Observability(metrics=metrics))))
-    assert len(notices) == 2
-    assert "admin listener" in notices[0]
+    assert notices == ["observability.metrics.otlp has no effect in this version"]

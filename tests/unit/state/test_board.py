@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastgw.state.board import FIXED, HEADER, LINE, Board, board_cells, region_size
+from fastgw.state.board import FIXED, HEADER, LINE, NAMES, Board, board_cells, region_size
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_header_flags(board: Board) -> None:
 
 
 def test_regions_cover_the_board_without_overlap(board: Board) -> None:
-    assert len(board.cells) == board_cells(3, 20) == HEADER + 3 * 24
+    assert len(board.cells) == board_cells(3, 20) == HEADER + 3 * 24 + 2 * NAMES
     fixed_and_free: list[int] = []
     for worker in range(3):
         region = board.region(worker)
@@ -37,7 +37,7 @@ def test_regions_cover_the_board_without_overlap(board: Board) -> None:
         assert all(region.first - FIXED <= index < region.first for index in fixed)
         assert (region.first - FIXED) % LINE == 0
         fixed_and_free += range(region.first - FIXED, region.end)
-    assert fixed_and_free == list(range(HEADER, len(board.cells)))
+    assert fixed_and_free == list(range(HEADER, len(board.cells) - 2 * NAMES))
 
 
 @pytest.mark.parametrize("worker", [-1, 3])

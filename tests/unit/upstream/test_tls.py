@@ -8,7 +8,7 @@ import trustme
 
 from fastgw.config.schema import OutboundTls
 from fastgw.upstream.pool import Origin
-from fastgw.upstream.tls import Contexts, KeyTrust, TlsError, build_context, server_context
+from fastgw.upstream.tls import Contexts, KeyTrust, TlsError, build_context
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,6 @@ def test_what_is_no_certificate_is_an_error_that_names_the_key(tmp_path: Path) -
         build_context(OutboundTls(ca_file=str(tmp_path / "missing.pem")))
     with pytest.raises(TlsError, match=r"^upstream\.tls\.client_cert_file "):
         build_context(OutboundTls(client_cert_file=str(tmp_path / "a"), client_key_file=str(tmp_path / "b")))
-    with pytest.raises(TlsError, match=r"^proxy\.tls: cannot load "):
-        server_context(str(tmp_path / "a"), str(tmp_path / "b"), "proxy")
 
 
 def test_trust_that_no_configuration_needs_is_forgotten() -> None:

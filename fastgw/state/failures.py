@@ -1,0 +1,37 @@
+"""How often in a row a model failed: one number per display name, common to all workers."""
+
+from fastgw.state.named import NamedCells
+
+DEGRADED, UNHEALTHY = 4, 8
+
+
+class Failures:
+    """One process's view. A model gets its slot with its first outcome."""
+
+    def __init__(self, named: NamedCells) -> None:
+        self._named = named
+        self._slots: dict[str, int | None] = {}
+
+    def failed(self, model: str) -> None:
+        """One more failure."""
+        slot = self._slot(model)
+        if slot is not None:
+            self._named.add(slot, 1)
+
+    def succeeded(self, model: str) -> None:
+        """The row of failures is over."""
+        slot = self._slot(model)
+        if slot is not None and self._named.get(slot):
+            self._named.set(slot, 0)
+
+    def level(self, model: str) -> int:
+        """0 below 4 failures in a row, 1 from 4, 2 from 8."""
+        count = self._named.value(model)
+        return (count >= DEGRADED) + (count >= UNHEALTHY)
+
+    def _slot(self, model: str) -> int | None:
+        try:
+            return self._slots[model]
+        except KeyError:
+            slot = self._slots[model] = self._named.claim(model)
+            return slot

@@ -125,11 +125,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def issuer(alg: str = "EdDSA") -> Iterator[Issuer]:
     """An issuer with one key."""
-    handler = type("Handler", (_Handler,), {})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+    class Handler(_Handler):
+        pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     running = Issuer(server)
-    handler.issuer = running
+    Handler.issuer = running
     running.rotate(alg)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

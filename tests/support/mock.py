@@ -42,6 +42,7 @@ class Mock:
     def control(self, method: str, name: str) -> Any:
         """Call the introspection endpoint ``/__mock/{name}`` and return its JSON."""
         host, port = self.address
+        connection: http.client.HTTPConnection
         if self.tls:
             # The certificate of a test is nobody's business here.
             context = ssl._create_unverified_context()

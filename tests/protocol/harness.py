@@ -25,6 +25,7 @@ import h11
 from fastgw._speedups.head import Request
 from fastgw.config.schema import Config, Downstream, Proxy
 from fastgw.core.fiber import park
+from fastgw.core.tables import Shared
 from fastgw.endpoints import serve
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.gateway import Gateway
@@ -264,7 +265,9 @@ class World:
         loop = real_loop or cast(asyncio.AbstractEventLoop, self.loop)
         config = Config(proxy=Proxy(addr="127.0.0.1:1", request_body_limit_bytes=body_limit), downstream=Downstream())
         registry = Registry(region, lambda definition: None)
-        self.gateway = WorldGateway(loop, config, self.board, 0, registry, Log(0), serve.serve, no_keys(loop))
+        self.gateway = WorldGateway(
+            loop, config, self.board, 0, registry, Log(0), serve.serve, no_keys(loop), Shared({})
+        )
         self.gateway.world = self
         caller = Caller("k1", "caller", ModelPatterns(["*"]), False, None, None, None, None)
         self.gateway.stage(Snapshot(1, {key_hash(API_KEY): caller}, {}, [("m", "mock")]))

@@ -317,7 +317,7 @@ static inline uint8_t *chat_output_copy(const chat_output *o, uint8_t *to)
 }
 
 /* Where checked string text may be cut so that at most `most` bytes of it stay: not inside a character or an escape. */
-static const uint8_t *chat_cut(const uint8_t *text, size_t most)
+static inline const uint8_t *chat_cut(const uint8_t *text, size_t most)
 {
     const uint8_t *cut = text + most, *p = text;
     while ((p = memchr(p, '\\', (size_t)(cut - p)))) {
@@ -332,7 +332,7 @@ static const uint8_t *chat_cut(const uint8_t *text, size_t most)
 }
 
 /* Adds the checked string start..end, quotes included, to a part. Without memory it is only measured. */
-static void chat_say(chat_output *o, int part, const uint8_t *start, const uint8_t *end)
+static inline void chat_say(chat_output *o, int part, const uint8_t *start, const uint8_t *end)
 {
     chat_text *t = &o->parts[part];
     const uint8_t *text = start + 1, *stop = end - 1;
@@ -364,7 +364,7 @@ static void chat_say(chat_output *o, int part, const uint8_t *start, const uint8
 }
 
 /* The `function` object at s->p: its name and its arguments. */
-static int chat_function(js_scan *s, chat_output *o)
+static inline int chat_function(js_scan *s, chat_output *o)
 {
     js_iter it;
     int more, kind;
@@ -380,7 +380,7 @@ static int chat_function(js_scan *s, chat_output *o)
 }
 
 /* The `tool_calls` array at s->p. */
-static int chat_calls(js_scan *s, chat_output *o)
+static inline int chat_calls(js_scan *s, chat_output *o)
 {
     js_iter calls, it;
     int more, member;
@@ -424,7 +424,7 @@ typedef struct {
 } chat_member;
 
 /* The value of a member of the checked value start..end; the last one of that name counts. */
-static int chat_find(const uint8_t *start, const uint8_t *end, const js_text *name, chat_member *m)
+static inline int chat_find(const uint8_t *start, const uint8_t *end, const js_text *name, chat_member *m)
 {
     js_scan s;
     js_iter it;
@@ -500,7 +500,7 @@ static inline void chat_lift(js_scan *s, js_edits *e, const chat_path *path, cha
 
 /* The message or delta object at s->p, with its text added to `o` unless that is NULL. More than 8 members about
  * reasoning are refused: no upstream sends them. */
-static int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_part *part, chat_output *o)
+static inline int chat_scan_part(js_scan *s, js_edits *e, const chat_path *path, chat_part *part, chat_output *o)
 {
     chat_member members[8];
     int count = 0, more, kind;

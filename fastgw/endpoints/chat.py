@@ -14,12 +14,14 @@ from fastgw._speedups.sse import ChatStream
 from fastgw._speedups.texts import answer_text
 from fastgw._speedups.tokens import Table
 from fastgw.core.errors import decode_error, invalid_request
+from fastgw.endpoints.chat_render import ChatRenderer, chat_completion
 from fastgw.gateway import pipeline
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_chat_prompt
 from fastgw.providers.adapter import Reported
+from fastgw.providers.canonical import Chat, Completion
 
 CODES = {"missing": "missing_parameter", "type": "invalid_parameter", "duplicate": "invalid_parameter"}
 
@@ -74,6 +76,24 @@ class ChatCall:
     def count_prompt(self, table: Table) -> int:
         """Messages, tools and what goes with them."""
         return estimate_chat_prompt(table, self.body)
+
+    # -- for upstreams of other protocols
+
+    def canonical(self) -> Chat:
+        """The request itself: the canonical form is OpenAI's. Raises 400 for what only the scanner lets pass."""
+        try:
+            chat: Chat = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            raise not_json() from None
+        return chat
+
+    def render(self, completion: Completion, /) -> bytes:
+        """A whole answer."""
+        return chat_completion(completion, self.model)
+
+    def renderer(self) -> ChatRenderer:
+        """The writer of a stream."""
+        return ChatRenderer(self._alias, include_usage=self._request.include_usage)
 
 
 def decode(ex: Exchange, body: bytes) -> ChatCall:

@@ -14,6 +14,7 @@ MAX_HEAD = 65536
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 CHAT, COMPLETION, EMBEDDINGS, MODELS, UNKNOWN = "chat", "completion", "embeddings", "models", ""
+MESSAGES, COUNT_TOKENS = "messages", "count_tokens"
 CONTROL = "/__mock/"
 
 
@@ -78,6 +79,10 @@ def route(path: str) -> tuple[str, str]:
         return COMPLETION, deployment
     if path.endswith("/embeddings"):
         return EMBEDDINGS, deployment
+    if path.endswith("/messages"):
+        return MESSAGES, ""
+    if path.endswith("/messages/count_tokens"):
+        return COUNT_TOKENS, ""
     _, found, name = path.rpartition("/models")
     if found and (not name or name.startswith("/")):
         return MODELS, name[1:]

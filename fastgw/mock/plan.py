@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from . import http1, shapes
+from . import http1, messages, shapes
 from .http1 import Head
 from .script import Script, ScriptError, build, of_model
 
@@ -71,14 +71,23 @@ class Plan:
             self.infix = b'","object":"%b","created":' % documents.kind.encode()
             opening = before + b'{"id":"' + documents.prefix.encode()
             self.parts = [(opening, b"," + orjson.dumps(item)[1:] + after) for item in documents.items]
+        elif self.stream and documents.items:
+            named = ((item["type"].encode(), orjson.dumps(item)) for item in documents.items)
+            self.parts = [(b"event: " + name + eol + before + item + after, None) for name, item in named]
         elif self.stream:
             payloads = [e if isinstance(e, str) else orjson.dumps(e).decode() for e in script.events or ()]
             # A payload with line breaks is several data lines of one event.
             lines = [[before + line.encode() + eol for line in payload.split("\n")] for payload in payloads]
+            if documents.named:
+                types = [e.get("type") if isinstance(e, dict) else None for e in script.events or ()]
+                lines = [
+                    [b"event: " + str(kind).encode() + eol, *event] if kind else event
+                    for kind, event in zip(types, lines, strict=True)
+                ]
             self.parts = [(b"".join(event) + eol, None) for event in lines]
         else:
             self.parts = [(orjson.dumps(item), None) for item in documents.items]
-        if self.stream and not script.no_done:
+        if self.stream and not script.no_done and not documents.named:
             self.parts.append((b"data: [DONE]" + eol + eol, None))
 
     def _frame(self) -> list[tuple[bytes, bytes | None]]:
@@ -176,7 +185,14 @@ def _gzip(payload: list[bytes]) -> list[bytes]:
     return [*packed[:-1], packed[-1] + tail] if packed else [tail]
 
 
-_BUILDERS = {http1.CHAT: shapes.chat, http1.COMPLETION: shapes.completion, http1.EMBEDDINGS: shapes.embeddings}
+_BUILDERS = {
+    http1.CHAT: shapes.chat,
+    http1.COMPLETION: shapes.completion,
+    http1.EMBEDDINGS: shapes.embeddings,
+    http1.MESSAGES: messages.messages,
+    http1.COUNT_TOKENS: messages.count_tokens,
+}
+_ANTHROPIC = (http1.MESSAGES, http1.COUNT_TOKENS)
 
 
 def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, healthy: bool) -> Plan:
@@ -185,10 +201,10 @@ def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, 
     `healthy` leaves the scripted failure out. Costs grow with the body and the answer; callers memoise.
     """
     script = Script()
+    route, name = http1.route(path)
     try:
         script = build(flags)
         request: dict[str, Any] = {}
-        route, name = http1.route(path)
         if route in _BUILDERS:
             request = _request(method, path, name, body)
             own = request.get("mock")
@@ -201,13 +217,18 @@ def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, 
         return Plan(script, script.status, _documents(method, path, request, script))
     except ScriptError as error:
         document = shapes.error_document(str(error), "invalid_request_error", "mock", "invalid_mock_directive")
-        return Plan(Script(), 400, shapes.Documents([document]))
+        return _refused(route, 400, document)
     except shapes.Refusal as refusal:
-        return Plan(Script(), refusal.status, shapes.Documents([refusal.document]))
+        return _refused(route, refusal.status, refusal.document)
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         # A field of a type that the API does not have; which one does not matter to anyone who meant to send it.
         document = shapes.error_document(f"The request is malformed: {error}.", "invalid_request_error")
-        return Plan(Script(), 400, shapes.Documents([document]))
+        return _refused(route, 400, document)
+
+
+def _refused(route: str, status: int, document: dict[str, Any]) -> Plan:
+    document = messages.translated(document, status) if route in _ANTHROPIC else document
+    return Plan(Script(), status, shapes.Documents([document]))
 
 
 def _not_allowed(method: str, path: str) -> shapes.Refusal:
@@ -231,12 +252,13 @@ def _request(method: str, path: str, name: str, body: bytes) -> dict[str, Any]:
 
 def _documents(method: str, path: str, request: dict[str, Any], script: Script) -> shapes.Documents | None:
     if script.error is not None or script.status >= 400:
-        return shapes.Documents([shapes.scripted_error(script)])
+        made = messages.scripted_error if http1.route(path)[0] in _ANTHROPIC else shapes.scripted_error
+        return shapes.Documents([made(script)])
     if script.status in (204, 304) or script.raw is not None:
         return None
     route, name = http1.route(path)
     if script.events is not None and route in _BUILDERS:
-        return shapes.Documents([], stream=True)
+        return shapes.Documents([], stream=True, named=route in _ANTHROPIC)
     if route == http1.MODELS:
         if method not in ("GET", "HEAD"):
             raise _not_allowed(method, path)

@@ -36,6 +36,8 @@ class Script:
     content: str | None = None
     usage: bool | dict[str, Any] = True
     tool_calls: int | list[Any] = 0
+    reasoning: str | None = None
+    finish: str | None = None
     status: int = 200
     error: dict[str, Any] | str | None = None
     headers: tuple[tuple[str, str], ...] = ()
@@ -59,6 +61,10 @@ class Script:
     def healthy(self) -> Script:
         """The same script without its failure."""
         return replace(self, status=200, error=None, raw=None, retry_after=None, fault=None, fail_times=0)
+
+    def calling(self, count: int) -> Script:
+        """The same script with that many tool calls."""
+        return replace(self, tool_calls=count)
 
 
 def _number(value: object) -> float:
@@ -158,6 +164,8 @@ DIRECTIVES: dict[str, tuple[Callable[[object], Any], str]] = {
     "content": (_text, "The content itself."),
     "usage": (_usage, "false: none anywhere; an object is sent as it is."),
     "tool_calls": (_tool_calls, 'Number of calls, or a list of {"name", "arguments", "id"}.'),
+    "reasoning": (_text, "Text of the reasoning: reasoning_content, or a thinking block."),
+    "finish": (_text, "Finish or stop reason; default by what the answer holds."),
     "status": (_status, "Status code; from 400 on the answer is an error."),
     "error": (_error, "Error object or message."),
     "headers": (_headers, "Response fields, object or list of pairs; they replace the mock's own."),
@@ -178,7 +186,7 @@ DIRECTIVES: dict[str, tuple[Callable[[object], Any], str]] = {
     "fail_times": (_count, "Only the first n requests with this key get the status, error, raw body or fault."),
     "key": (_text, "Name of the fail_times counter."),
 }
-_TEXTUAL = {"content", "raw", "line_end", "fault", "at", "key"}
+_TEXTUAL = {"content", "raw", "reasoning", "finish", "line_end", "fault", "at", "key"}
 
 
 def from_text(directives: Mapping[str, str]) -> dict[str, object]:

@@ -49,6 +49,8 @@ class Documents:
     prefix: str = ""
     kind: str = ""
     stream: bool = field(default=False)
+    named: bool = False
+    """Events carry their `type` in an event line, and none marks the end."""
 
 
 def error_document(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
@@ -128,18 +130,21 @@ def chat(request: Mapping[str, Any], script: Script) -> Documents:
         raise Refusal(400, "Missing required parameter: 'messages'.", "messages", "missing_required_parameter")
     calls = content.tool_calls(request, script)
     count = _choices(request)
-    texts = [[] if calls else content.pieces(request, script, choice) for choice in range(count)]
+    silent = bool(calls) and script.content is None
+    texts = [[] if silent else content.pieces(request, script, choice) for choice in range(count)]
+    reason = script.finish or ("tool_calls" if calls else "stop")
     spoken = sum(map(len, texts)) + count * sum(content.token_estimate(c["function"]["arguments"]) for c in calls)
     totals = usage(script, content.message_tokens(messages), spoken)
     if request.get("stream") is True:
-        return _chat_stream(request, texts, calls, totals)
+        return _chat_stream(request, texts, calls, totals, script.reasoning, reason)
     choices = []
     for index, pieces in enumerate(texts):
-        message: dict[str, Any] = {"role": "assistant", "content": None if calls else "".join(pieces)}
+        message: dict[str, Any] = {"role": "assistant", "content": None if silent else "".join(pieces)}
         if calls:
             message["tool_calls"] = calls
+        if script.reasoning is not None:
+            message["reasoning_content"] = script.reasoning
         message.update(refusal=None, annotations=[])
-        reason = "tool_calls" if calls else "stop"
         choices.append(
             {"index": index, "message": message, **_token_logprobs(request, pieces), "finish_reason": reason}
         )
@@ -151,7 +156,12 @@ def chat(request: Mapping[str, Any], script: Script) -> Documents:
 
 
 def _chat_stream(
-    request: Mapping[str, Any], texts: list[list[str]], calls: list[dict[str, Any]], totals: dict[str, Any] | None
+    request: Mapping[str, Any],
+    texts: list[list[str]],
+    calls: list[dict[str, Any]],
+    totals: dict[str, Any] | None,
+    reasoning: str | None,
+    reason: str,
 ) -> Documents:
     common = {"model": request["model"], "service_tier": _tier(request), "system_fingerprint": FINGERPRINT}
     tail: dict[str, Any] = {"usage": None} if _wants_usage(request) and totals is not None else {}
@@ -160,15 +170,17 @@ def _chat_stream(
         logprobs = _token_logprobs(request, pieces) if pieces else _NO_LOGPROBS
         return {**common, "choices": [{"index": index, "delta": delta, **logprobs, "finish_reason": reason}], **tail}
 
-    opening = {"role": "assistant", "content": None if calls else "", "refusal": None}
+    opening = {"role": "assistant", "content": None if calls and not any(texts) else "", "refusal": None}
     events = [chunk(index, opening, []) for index in range(len(texts))]
+    for part in content.cut(reasoning, content.token_estimate(reasoning)) if reasoning else []:
+        events += [chunk(index, {"reasoning_content": part}, []) for index in range(len(texts))]
     for position in range(max(map(len, texts))):
         for index, pieces in enumerate(texts):
             if position < len(pieces):
                 events.append(chunk(index, {"content": pieces[position]}, [pieces[position]]))
     for delta in _call_deltas(calls):
         events += [chunk(index, delta, []) for index in range(len(texts))]
-    events += [chunk(index, {}, [], "tool_calls" if calls else "stop") for index in range(len(texts))]
+    events += [chunk(index, {}, [], reason) for index in range(len(texts))]
     if tail:
         events.append({**common, "choices": [], "usage": totals})
     return Documents(events, "chatcmpl-", "chat.completion.chunk", stream=True)

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol
 
 from fastgw.providers.canonical import Chat, Completion, Renderer, Usage
 from fastgw.providers.failures import Family
+from fastgw.providers.heard import Heard
 from fastgw.providers.place import UpstreamURL
 from fastgw.resources.models import Model, ProviderKey
 
@@ -108,15 +109,18 @@ class Dialect(Protocol):
 
 class Decoder(Protocol):
     """Reads an upstream's stream and tells a renderer. `failure` as in RelayedStream; `done`: the protocol's own end
-    has come."""
+    has come. `feed` returns what it could write by itself with the renderer's `frame`; the rest was told to the
+    renderer afterwards."""
 
-    frames: int
+    @property
+    def frames(self) -> int: ...
+
     failure: int
     failure_data: bytes
     done: bool
     usage: Usage
 
-    def feed(self, data: bytes, /) -> None: ...
+    def feed(self, data: bytes, /) -> bytes: ...
     def finish(self) -> None:
         """The body has ended: a last event without its blank line counts."""
 
@@ -131,7 +135,7 @@ class Translator(Protocol):
     def answer(self, body: bytes, /) -> Completion:
         """A whole answer. Raises a decode error."""
 
-    def decoder(self, renderer: Renderer, /) -> Decoder:
+    def decoder(self, renderer: Heard, /) -> Decoder:
         """The reader of the answer's stream."""
 
 

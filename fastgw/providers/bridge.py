@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fastgw.providers.adapter import Decoder, Dialect, Reported, Translate, Translator
-from fastgw.providers.canonical import Chat, Renderer, Usage
+from fastgw.providers.canonical import Chat
+from fastgw.providers.heard import Heard
 
-KEPT = 1_048_576
-"""Characters of an answer that are kept for counting."""
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -45,79 +44,6 @@ class Bridge:
         return BridgedStream(self._translator.decoder(renderer), renderer, chunked=chunked)
 
 
-class Heard:
-    """A renderer that passes everything on to another one and keeps what the caller is told, for counting."""
-
-    __slots__ = (
-        "_calls",
-        "_content",
-        "_inner",
-        "_reasoning",
-        "_room",
-        "begin",
-        "beyond",
-        "end",
-        "finish",
-        "refusal",
-        "signature",
-        "take",
-    )
-
-    def __init__(self, inner: Renderer) -> None:
-        self._inner = inner
-        self._content: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: list[str] = []
-        self._room = KEPT
-        self.beyond = 0
-        self.begin = inner.begin
-        self.signature = inner.signature
-        self.refusal = inner.refusal
-        self.finish = inner.finish
-        self.end = inner.end
-        self.take = inner.take
-
-    def text(self, text: str) -> None:
-        """A piece of the answer."""
-        self._keep(self._content, text)
-        self._inner.text(text)
-
-    def reasoning(self, text: str) -> None:
-        """A piece of the reasoning."""
-        self._keep(self._reasoning, text)
-        self._inner.reasoning(text)
-
-    def tool(self, index: int, id: str, name: str) -> None:
-        """A tool call begins."""
-        self._keep(self._calls, name)
-        self._inner.tool(index, id, name)
-
-    def arguments(self, index: int, fragment: str) -> None:
-        """A piece of the JSON text of its arguments."""
-        self._keep(self._calls, fragment)
-        self._inner.arguments(index, fragment)
-
-    def usage(self, usage: Usage) -> None:
-        """Counters as known by now: with completion tokens there is nothing to count any more."""
-        if usage.completion_tokens:
-            self._room = 0
-            for kept in (self._content, self._reasoning, self._calls):
-                kept.clear()
-        self._inner.usage(usage)
-
-    def _keep(self, pieces: list[str], text: str) -> None:
-        if len(text) <= self._room:
-            self._room -= len(text)
-            pieces.append(text)
-        else:
-            self.beyond += len(text.encode("utf-8", "replace"))
-
-    @property
-    def said(self) -> bytes:
-        """Content, reasoning, names and arguments of tools, one after the other."""
-        return "".join((*self._content, *self._reasoning, *self._calls)).encode("utf-8", "replace")
-
-
 class BridgedStream:
     """A translated stream: an upstream's decoder, the caller's renderer, and the framing of HTTP (RFC 9112 §7.1).
 
@@ -138,10 +64,10 @@ class BridgedStream:
         decoder = self._decoder
         if self.ended or decoder.failure:
             return b""
-        decoder.feed(data)
+        out = decoder.feed(data)
         if decoder.done:
-            return self._end()
-        out = self._renderer.take()
+            return self._end(out)
+        out += self._renderer.take()
         return b"%x\r\n%b\r\n" % (len(out), out) if out and self._chunked else out
 
     def finish(self) -> bytes:
@@ -151,10 +77,10 @@ class BridgedStream:
         self._decoder.finish()
         return b"" if self._decoder.failure else self._end()
 
-    def _end(self) -> bytes:
+    def _end(self, out: bytes = b"") -> bytes:
         self.ended = True
         self._renderer.end()
-        return self._closed(self._renderer.take())
+        return self._closed(out + self._renderer.take())
 
     def _closed(self, out: bytes) -> bytes:
         if not self._chunked:

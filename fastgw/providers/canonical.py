@@ -123,7 +123,12 @@ class Renderer(Protocol):
     Order of calls: `begin` once, then pieces in any order, `finish` at most once, `usage` any number of times (the
     counters are the largest seen so far), `end` once after a clean end. Tools are numbered densely from 0 in the order
     of their `tool` calls; `arguments` may follow in pieces.
+
+    `frame`: the bytes before and behind the JSON string of a piece of text, as long as `text` would write just that and
+    change nothing; None otherwise.
     """
+
+    frame: tuple[bytes, bytes] | None
 
     def begin(self, id: str, model: str) -> None:
         """The upstream has begun to answer, under its own id and model name."""
@@ -146,11 +151,11 @@ class Renderer(Protocol):
     def arguments(self, index: int, fragment: str) -> None:
         """A piece of the JSON text of its arguments."""
 
-    def finish(self, reason: str, stop_sequence: str | None = None) -> None:
-        """The answer is over, and why."""
+    def finish(self, reason: str, stop_sequence: str | None = None, usage: Usage | None = None) -> None:
+        """The answer is over, and why; with the counters when they came with it."""
 
     def usage(self, usage: Usage) -> None:
-        """Counters as known by now."""
+        """Counters that came by themselves."""
 
     def end(self) -> None:
         """The upstream's stream is over: write what the caller's dialect still needs."""

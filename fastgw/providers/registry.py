@@ -1,11 +1,11 @@
 """Which adapter speaks for a provider key: a table, and the rules of who is asked."""
 
 from fastgw.core.errors import GatewayError
-from fastgw.providers import openai
+from fastgw.providers import anthropic, openai
 from fastgw.providers.adapter import Adapter, Operation
 from fastgw.resources.models import Model, ProviderKey
 
-ADAPTERS: dict[str, Adapter] = {"openai": openai.Adapter()}
+ADAPTERS: dict[str, Adapter] = {"openai": openai.Adapter(), "anthropic": anthropic.Adapter()}
 """By wire family."""
 
 NOT_OFFERED: dict[str, tuple[str, frozenset[str]]] = {

@@ -6,7 +6,7 @@ from fastgw.config.schema import Config
 from fastgw.resources.models import Resources
 
 # Fields that are accepted for compatibility; their features are not there yet.
-_MODEL_FIELDS = ("rate_limit", "cooldown", "background_model_check", "auto_prompt_caching", "embedding", "cost")
+_MODEL_FIELDS = ("rate_limit", "cooldown", "background_model_check", "embedding", "cost")
 _KEY_FIELDS = (
     "rate_limit",
     "mcp_access",

@@ -1,0 +1,408 @@
+# cython: autotestdict=False
+"""Server-sent events split into their data, and plain text pieces of known protocols rewritten on the spot."""
+
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memchr, memcmp, memcpy
+
+from .scan cimport (
+    JS_MAX_DEPTH, JS_INT, JS_NULL, JS_STRING, js_document, js_enter, js_finish, js_item, js_iter, js_key_is, js_member,
+    js_scan, js_start, js_value,
+)
+
+PLAIN = 0
+MESSAGES = 1
+CHAT = 2
+
+
+cdef struct Text:
+    const uint8_t *at  # a JSON string with its quotes
+    size_t size
+
+
+cdef inline const uint8_t *find(const uint8_t *p, const uint8_t *end, int byte) noexcept nogil:
+    cdef const uint8_t *found = <const uint8_t *>memchr(p, byte, end - p) if p < end else NULL
+    return found if found != NULL else end
+
+
+cdef inline bint is_blank(uint8_t byte) noexcept nogil:
+    return byte == c" " or byte == c"\t" or byte == c"\n"
+
+
+cdef inline bint equals(const uint8_t *p, const uint8_t *end, const char *text, size_t size) noexcept nogil:
+    return <size_t>(end - p) == size and memcmp(p, text, size) == 0
+
+
+cdef bint canonical(const uint8_t *p, const uint8_t *end) noexcept nogil:
+    """Whether a JSON string is spelled as an encoder would spell its value, so that copying equals re-encoding."""
+    cdef uint8_t escape
+    while True:
+        p = find(p, end, c"\\")
+        if p == end:
+            return True
+        escape = p[1]
+        if escape != c'"' and escape != c"\\" and escape != c"n" and escape != c"r" and escape != c"t":
+            return False
+        p += 2
+
+
+cdef int take_text(js_scan *s, Text *text) noexcept nogil:
+    """A member's value, which must be the only text and not empty. 1 when it is, 0 when not, -1 malformed."""
+    cdef const uint8_t *start = s.p
+    cdef int kind = js_value(s)
+    if kind < 0:
+        return -1
+    if kind != JS_STRING or text.at != NULL or s.p - start <= 2 or not canonical(start + 1, s.p - 1):
+        return 0
+    text.at = start
+    text.size = s.p - start
+    return 1
+
+
+cdef int messages_delta(js_scan *s, Text *text) noexcept nogil:
+    """`{"type":"text_delta","text":...}` and nothing else."""
+    cdef js_iter it
+    cdef const uint8_t *start
+    cdef int more
+    cdef int kinds = 0
+    js_enter(s, &it)
+    while True:
+        more = js_member(s, &it)
+        if more <= 0:
+            return more if more < 0 else kinds == 1
+        if js_key_is(&it, b"text"):
+            more = take_text(s, text)
+            if more <= 0:
+                return more
+        elif js_key_is(&it, b"type"):
+            start = s.p
+            if js_value(s) < 0:
+                return -1
+            if not equals(start, s.p, b'"text_delta"', 12):
+                return 0
+            kinds += 1
+        else:
+            return 0
+
+
+cdef int messages_event(js_scan *s, Text *text) noexcept nogil:
+    """A `content_block_delta` of text."""
+    cdef js_iter it
+    cdef const uint8_t *start
+    cdef int more
+    cdef int kinds = 0
+    if js_document(s, &it) < 0:
+        return -1
+    while True:
+        more = js_member(s, &it)
+        if more <= 0:
+            break
+        start = s.p
+        if start[0] == c"{" and js_key_is(&it, b"delta"):
+            more = messages_delta(s, text)
+            if more <= 0:
+                return more
+        elif js_value(s) < 0:
+            return -1
+        elif js_key_is(&it, b"type"):
+            if not equals(start, s.p, b'"content_block_delta"', 21):
+                return 0
+            kinds += 1
+        elif not js_key_is(&it, b"index"):
+            return 0
+    return -1 if more < 0 or js_finish(s) < 0 else kinds == 1
+
+
+cdef int chat_delta(js_scan *s, Text *text) noexcept nogil:
+    """A delta that carries content and at most the role besides."""
+    cdef js_iter it
+    cdef int more, kind
+    js_enter(s, &it)
+    while True:
+        more = js_member(s, &it)
+        if more <= 0:
+            return more if more < 0 else 1
+        if js_key_is(&it, b"content"):
+            more = take_text(s, text)
+            if more <= 0:
+                return more
+            continue
+        kind = js_value(s)
+        if kind < 0:
+            return -1
+        if kind != JS_NULL and not js_key_is(&it, b"role"):
+            return 0
+
+
+cdef int chat_choice(js_scan *s, Text *text) noexcept nogil:
+    """The first choice of a chunk, when it only carries text."""
+    cdef js_iter it
+    cdef const uint8_t *start
+    cdef int more, kind
+    js_enter(s, &it)
+    while True:
+        more = js_member(s, &it)
+        if more <= 0:
+            return more if more < 0 else 1
+        start = s.p
+        if start[0] == c"{" and js_key_is(&it, b"delta"):
+            more = chat_delta(s, text)
+            if more <= 0:
+                return more
+            continue
+        kind = js_value(s)
+        if kind < 0:
+            return -1
+        if js_key_is(&it, b"index"):
+            if kind != JS_INT or not equals(start, s.p, b"0", 1):
+                return 0
+        elif kind != JS_NULL and not js_key_is(&it, b"logprobs"):
+            return 0
+
+
+cdef int chat_event(js_scan *s, Text *text) noexcept nogil:
+    """A chunk with one choice that only carries text, and no usage."""
+    cdef js_iter it
+    cdef js_iter items
+    cdef int more, kind, seen
+    cdef int known = 0
+    if js_document(s, &it) < 0:
+        return -1
+    while True:
+        more = js_member(s, &it)
+        if more <= 0:
+            break
+        if s.p[0] == c"[" and js_key_is(&it, b"choices"):
+            js_enter(s, &items)
+            more = js_item(s, &items)
+            if more <= 0 or s.p[0] != c"{":
+                return more if more < 0 else 0
+            more = chat_choice(s, text)
+            if more <= 0:
+                return more
+            more = js_item(s, &items)
+            if more:
+                return -1 if more < 0 else 0
+            if known & 4:
+                return 0
+            known |= 4
+            continue
+        kind = js_value(s)
+        if kind < 0:
+            return -1
+        if js_key_is(&it, b"id") or js_key_is(&it, b"model"):
+            seen = 1 if js_key_is(&it, b"id") else 2
+            if kind != JS_STRING or known & seen:
+                return 0
+            known |= seen
+        elif kind != JS_NULL and (js_key_is(&it, b"usage") or js_key_is(&it, b"error") or js_key_is(&it, b"choices")):
+            return 0
+    return -1 if more < 0 or js_finish(s) < 0 else known == 7
+
+
+@cython.final
+cdef class EventReader:
+    """Splits a stream into the data of its events: `feed` in any pieces, then `finish`.
+
+    Line ends are LF, CR or CRLF in any mix, a leading byte order mark is dropped, several data lines are joined by
+    newlines, other fields and comments are skipped, blanks around the data are trimmed and empty data dropped. Memory
+    between calls: the event in progress, at most max_event bytes; `overflow` beyond, and nothing is read any more.
+
+    shape: MESSAGES or CHAT recognises an event that brings nothing but a piece of text. While `head` is not empty, such
+    events at the start of a `feed` are not returned: `ready` holds them as head + the JSON string + tail, and `fast`
+    counts them. Only strings that an encoder would spell alike are taken, so whether an event goes this way or the other
+    makes no difference to what is written.
+    """
+
+    cdef bytearray line     # a line that has not ended yet
+    cdef bytearray event    # data lines of an event that has not ended yet
+    cdef const uint8_t *single  # the event's only data line so far, when it has not been copied to `event`
+    cdef size_t single_size
+    cdef bint has_data
+    cdef bint after_cr      # a newline that comes next belongs to the CR before it
+    cdef bint begun         # the first line is over, so no byte order mark can come
+    cdef int shape
+    cdef size_t max_event
+    cdef public bytes head
+    cdef public bytes tail
+    cdef list found
+    cdef list written
+    cdef readonly bytes ready
+    cdef bytearray heard
+    cdef Py_ssize_t room
+    cdef readonly Py_ssize_t fast
+    cdef readonly Py_ssize_t beyond
+    cdef readonly bint overflow
+
+    def __cinit__(self, int shape=0, *, size_t max_event=33554432):
+        self.line = bytearray()
+        self.event = bytearray()
+        self.shape = shape
+        self.max_event = max_event
+        self.head = self.tail = self.ready = b""
+
+    def listen(self, bytearray heard not None, Py_ssize_t room):
+        """Rewritten texts are also added to `heard`, as the inside of a JSON string, up to `room` bytes in all; `beyond`
+        counts the bytes of further ones."""
+        self.heard = heard
+        self.room = room
+
+    def feed(self, bytes data not None):
+        """The data of the events that `data` completes."""
+        self.ready = b""
+        if self.overflow:
+            return []
+        self.found = []
+        self.written = []
+        self.take(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        if self.written:
+            self.ready = <bytes>self.written[0] if len(self.written) == 1 else b"".join(self.written)
+        found, self.found = self.found, None
+        return found
+
+    def finish(self):
+        """The data of a last event whose blank line, or line end, is missing; b"" when there is none."""
+        if self.overflow:
+            return b""
+        self.found = []
+        self.written = []
+        self.head = b""
+        if self.line:
+            self.take_line(<const uint8_t *>PyByteArray_AS_STRING(self.line), PyByteArray_GET_SIZE(self.line))
+        if self.has_data:
+            self.dispatch()
+        found, self.found = self.found, None
+        self.line = bytearray()
+        self.event = bytearray()
+        return found[0] if found else b""
+
+    cdef int take(self, const uint8_t *p, size_t size) except -1:
+        """Splits input into lines. Each byte is searched once per kind of line end, whatever their mix."""
+        cdef const uint8_t *end = p + size
+        cdef const uint8_t *stop
+        cdef const uint8_t *lf
+        cdef const uint8_t *cr
+        if self.after_cr and p < end:
+            self.after_cr = False
+            if p[0] == c"\n":
+                p += 1
+        lf = find(p, end, c"\n")
+        cr = find(p, end, c"\r")
+        while True:
+            stop = lf if lf < cr else cr
+            if PyByteArray_GET_SIZE(self.line) + <size_t>(stop - p) > self.max_event:
+                self.overflow = True
+                return 0
+            if stop == end:
+                break
+            if PyByteArray_GET_SIZE(self.line):
+                self.line += (<const char *>p)[:stop - p]
+                self.take_line(<const uint8_t *>PyByteArray_AS_STRING(self.line), PyByteArray_GET_SIZE(self.line))
+                # What the event still needs of this line must be copied before the line goes.
+                self.hold_single()
+                self.line = bytearray()
+            else:
+                self.take_line(p, stop - p)
+            if self.overflow:
+                return 0
+            p = stop + 1
+            if stop == cr:
+                cr = find(p, end, c"\r")
+                self.after_cr = p == end
+                if lf == p and p < end:
+                    p += 1
+            if lf < p:
+                lf = find(p, end, c"\n")
+        self.hold_single()
+        if p < end:
+            self.line += (<const char *>p)[:end - p]
+        return 0
+
+    cdef int hold_single(self) except -1:
+        """Copies the data line that was left in place, because the bytes it is in are about to go."""
+        if self.single != NULL:
+            self.event = bytearray((<const char *>self.single)[:self.single_size])
+            self.single = NULL
+        return 0
+
+    cdef int take_line(self, const uint8_t *p, size_t size) except -1:
+        """One line without its end. Only `data` matters."""
+        if not self.begun:
+            self.begun = True
+            if size >= 3 and memcmp(p, b"\xef\xbb\xbf", 3) == 0:
+                p += 3
+                size -= 3
+        if size == 0:
+            return self.dispatch() if self.has_data else 0
+        if size < 4 or memcmp(p, b"data", 4) != 0 or (size > 4 and p[4] != c":"):
+            return 0
+        p += 4
+        size -= 4
+        if size:
+            p += 1
+            size -= 1
+        if size and p[0] == c" ":
+            p += 1
+            size -= 1
+        if not self.has_data:
+            self.has_data = True
+            self.single = p
+            self.single_size = size
+            return 0
+        self.hold_single()
+        if PyByteArray_GET_SIZE(self.event) + 1 + size > self.max_event:
+            self.overflow = True
+            return 0
+        self.event += b"\n"
+        self.event += (<const char *>p)[:size]
+        return 0
+
+    cdef int dispatch(self) except -1:
+        """The event is complete."""
+        cdef const uint8_t *p = self.single
+        cdef size_t size = self.single_size
+        if p == NULL:
+            p = <const uint8_t *>PyByteArray_AS_STRING(self.event)
+            size = PyByteArray_GET_SIZE(self.event)
+        while size and is_blank(p[0]):
+            p += 1
+            size -= 1
+        while size and is_blank(p[size - 1]):
+            size -= 1
+        self.has_data = False
+        if size and not (self.shape and PyBytes_GET_SIZE(self.head) and not self.found and self.rewritten(p, size)):
+            self.found.append((<const char *>p)[:size])
+        self.single = NULL
+        if PyByteArray_GET_SIZE(self.event):
+            self.event = bytearray()
+        return 0
+
+    cdef bint rewritten(self, const uint8_t *p, size_t size) except -1:
+        """Writes an event that is a piece of text out; False when it is anything else."""
+        cdef js_scan s
+        cdef Text text
+        cdef bytes made
+        cdef char *out
+        cdef Py_ssize_t before = PyBytes_GET_SIZE(self.head)
+        cdef Py_ssize_t after = PyBytes_GET_SIZE(self.tail)
+        text.at = NULL
+        js_start(&s, p, size, JS_MAX_DEPTH)
+        if (messages_event(&s, &text) if self.shape == 1 else chat_event(&s, &text)) <= 0 or text.at == NULL:
+            return False
+        made = PyBytes_FromStringAndSize(NULL, before + <Py_ssize_t>text.size + after)
+        out = PyBytes_AS_STRING(made)
+        memcpy(out, PyBytes_AS_STRING(self.head), before)
+        memcpy(out + before, text.at, text.size)
+        memcpy(out + before + text.size, PyBytes_AS_STRING(self.tail), after)
+        self.written.append(made)
+        self.fast += 1
+        if self.heard is not None:
+            if PyByteArray_GET_SIZE(self.heard) + <Py_ssize_t>text.size - 2 <= self.room:
+                before = PyByteArray_GET_SIZE(self.heard)
+                PyByteArray_Resize(self.heard, before + text.size - 2)
+                memcpy(PyByteArray_AS_STRING(self.heard) + before, text.at + 1, text.size - 2)
+            else:
+                self.beyond += text.size - 2
+        return True

@@ -1,0 +1,30 @@
+"""The Anthropic family: the Messages API as it is for its own callers, translated for those of OpenAI's."""
+
+from functools import partial
+
+from fastgw.core.errors import GatewayError
+from fastgw.providers.adapter import Endpoint, Operation
+from fastgw.providers.anthropic.endpoint import head, translated_url
+from fastgw.providers.anthropic.translate import AnthropicTranslator
+from fastgw.providers.bridge import bridged
+from fastgw.resources.models import Model, ProviderKey
+
+_MISSING = {"completions": "text completions", "embeddings": "embeddings"}
+
+
+class Adapter:
+    """Any upstream with the Messages API."""
+
+    def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
+        """The endpoint of an operation."""
+        missing = _MISSING.get(operation)
+        if missing is not None:
+            raise GatewayError(501, "not_implemented", f"this provider does not support {missing}", fault="gateway")
+        url = translated_url(key.api_base, key.provider)
+        return Endpoint(
+            url,
+            head(url, key.api_key, namespace, stream=False),
+            head(url, key.api_key, namespace, stream=True),
+            "anthropic",
+            bridged(partial(AnthropicTranslator, caching=model.auto_prompt_caching)),
+        )

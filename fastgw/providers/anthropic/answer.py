@@ -1,0 +1,74 @@
+"""A whole answer of the Messages API."""
+
+from typing import Any, Final
+
+import orjson
+
+from fastgw.core.errors import decode_error
+from fastgw.providers.anthropic.usage import usage_of
+from fastgw.providers.canonical import Completion, ToolCall
+
+FINISH: Final = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+def finish_of(stop_reason: object) -> str:
+    """The finish reason for a stop reason; unknown ones pass through."""
+    return FINISH.get(stop_reason, stop_reason) if isinstance(stop_reason, str) else "stop"
+
+
+def completion_of(body: bytes, answer_tool: str | None = None) -> Completion:
+    """Read an answer. The input of `answer_tool` is its text. Raises a decode error."""
+    try:
+        message = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise decode_error(str(error)) from None
+    if not isinstance(message, dict):
+        raise decode_error("the document is no object")
+    for name in ("id", "model"):
+        if not isinstance(message.get(name), str):
+            raise decode_error(f"missing or mistyped field {name}")
+    content = message.get("content")
+    if not isinstance(content, list):
+        raise decode_error("missing or mistyped field content")
+    found = Completion(
+        message["id"],
+        message["model"],
+        finish=finish_of(message.get("stop_reason")),
+        usage=usage_of(message.get("usage")),
+    )
+    stop = message.get("stop_sequence")
+    found.stop_sequence = stop if isinstance(stop, str) else None
+    for block in content:
+        if isinstance(block, dict):
+            _read(found, block, answer_tool)
+    if answer_tool is not None and found.finish == "tool_calls" and not found.tool_calls:
+        found.finish = "stop"
+    return found
+
+
+def _read(found: Completion, block: dict[str, Any], answer_tool: str | None) -> None:
+    kind = block.get("type")
+    if kind == "text":
+        found.text = (found.text or "") + _string(block.get("text"))
+    elif kind == "thinking":
+        found.reasoning = (found.reasoning or "") + _string(block.get("thinking"))
+        found.signature = (found.signature or "") + _string(block.get("signature"))
+    elif kind == "tool_use":
+        given = block.get("input")
+        arguments = orjson.dumps({} if given is None else given).decode()
+        if answer_tool is not None and block.get("name") == answer_tool:
+            found.text = (found.text or "") + arguments
+        else:
+            found.tool_calls.append(ToolCall(_string(block.get("id")), _string(block.get("name")), arguments))
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,87 @@
+"""Streams of server-sent events whose data are JSON documents: what the decoders of the families have in common."""
+
+from typing import Any
+
+import orjson
+
+from fastgw._speedups.events import PLAIN, EventReader
+from fastgw.providers.canonical import Usage
+from fastgw.providers.heard import Heard
+
+NO_FRAME = (b"", b"")
+IN_BAND, BAD, LARGE = 1, 2, 3
+"""Values of `failure`: the upstream reports an error; an event is not understood; an event is too large."""
+
+
+class EventDecoder:
+    """Splits a stream into events and hands each document to `read`, which tells the renderer.
+
+    `read` sets `done` at the protocol's own end, and `failure` for an event that it does not understand.
+    """
+
+    __slots__ = ("_reader", "_renderer", "_slow", "done", "failure", "failure_data", "usage")
+
+    def __init__(self, renderer: Heard, shape: int = PLAIN) -> None:
+        self._renderer = renderer
+        self._reader = EventReader(shape)
+        self._reader.listen(renderer.content, renderer.room)
+        self._slow = 0
+        self.failure = 0
+        self.failure_data = b""
+        self.done = False
+        self.usage = Usage()
+
+    @property
+    def frames(self) -> int:
+        """Events read."""
+        return self._slow + self._reader.fast
+
+    def feed(self, data: bytes, /) -> bytes:
+        """Upstream bytes, split anywhere. Pieces of text that come first are written by the reader itself."""
+        reader = self._reader
+        payloads = reader.feed(data)
+        if payloads:
+            for payload in payloads:
+                self._event(payload)
+                if self.done or self.failure:
+                    return reader.ready
+            renderer = self._renderer
+            reader.head, reader.tail = renderer.frame or NO_FRAME
+            if not renderer.room:
+                reader.listen(renderer.content, 0)
+        if reader.overflow:
+            self.failure = LARGE
+        return reader.ready
+
+    def finish(self) -> None:
+        """The body has ended: a last event without its blank line counts."""
+        payload = self._reader.finish()
+        if payload:
+            self._event(payload)
+
+    def _event(self, payload: bytes) -> None:
+        if payload == b"[DONE]":
+            self.marker()
+            return
+        try:
+            document = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            self.failure = BAD
+            return
+        if not isinstance(document, dict):
+            self.failure = BAD
+            return
+        self._slow += 1
+        self.read(document, payload)
+
+    def marker(self) -> None:
+        """`[DONE]` was read. Only OpenAI's protocol ends with it."""
+
+    def read(self, event: dict[str, Any], payload: bytes) -> None:
+        """One document."""
+        raise NotImplementedError
+
+    def report(self, payload: bytes) -> None:
+        """The event says that the upstream failed."""
+        self.failure = IN_BAND
+        self.failure_data = payload

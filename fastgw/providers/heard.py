@@ -1,0 +1,105 @@
+"""What a translated stream tells its caller, kept for counting in case the upstream does not report its tokens."""
+
+import orjson
+
+from fastgw.providers.canonical import Renderer, Usage
+
+KEPT = 1_048_576
+"""Bytes of content, and characters of everything else, that are kept for counting."""
+
+
+class Heard:
+    """A renderer that passes everything on to another one and keeps what the caller is told, for counting.
+
+    Content is kept as the inside of one JSON string of at most `room` bytes in `content`, to which a decoder adds what it
+    writes by itself with the other renderer's `frame`. Nothing is kept once completion tokens were reported.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_inner",
+        "_reasoning",
+        "_room",
+        "begin",
+        "beyond",
+        "content",
+        "end",
+        "refusal",
+        "room",
+        "signature",
+        "take",
+    )
+
+    def __init__(self, inner: Renderer) -> None:
+        self._inner = inner
+        self.content = bytearray()
+        self._reasoning: list[str] = []
+        self._calls: list[str] = []
+        self.room = self._room = KEPT
+        self.beyond = 0
+        self.begin = inner.begin
+        self.signature = inner.signature
+        self.refusal = inner.refusal
+        self.end = inner.end
+        self.take = inner.take
+
+    @property
+    def frame(self) -> tuple[bytes, bytes] | None:
+        """As the other renderer's."""
+        return self._inner.frame
+
+    def text(self, text: str) -> None:
+        """A piece of the answer."""
+        raw = orjson.dumps(text)[1:-1]
+        if len(self.content) + len(raw) <= self.room:
+            self.content += raw
+        else:
+            self.beyond += len(raw)
+        self._inner.text(text)
+
+    def reasoning(self, text: str) -> None:
+        """A piece of the reasoning."""
+        self._keep(self._reasoning, text)
+        self._inner.reasoning(text)
+
+    def tool(self, index: int, id: str, name: str) -> None:
+        """A tool call begins."""
+        self._keep(self._calls, name)
+        self._inner.tool(index, id, name)
+
+    def arguments(self, index: int, fragment: str) -> None:
+        """A piece of the JSON text of its arguments."""
+        self._keep(self._calls, fragment)
+        self._inner.arguments(index, fragment)
+
+    def finish(self, reason: str, stop_sequence: str | None = None, usage: Usage | None = None) -> None:
+        """The answer is over."""
+        if usage is not None:
+            self._counted(usage)
+        self._inner.finish(reason, stop_sequence, usage)
+
+    def usage(self, usage: Usage) -> None:
+        """Counters as known by now."""
+        self._counted(usage)
+        self._inner.usage(usage)
+
+    def _counted(self, usage: Usage) -> None:
+        """With completion tokens there is nothing to count any more."""
+        if usage.completion_tokens:
+            self.room = self._room = 0
+            self.content.clear()
+            self._reasoning.clear()
+            self._calls.clear()
+
+    def _keep(self, pieces: list[str], text: str) -> None:
+        if len(text) <= self._room:
+            self._room -= len(text)
+            pieces.append(text)
+        else:
+            self.beyond += len(text.encode("utf-8", "replace"))
+
+    @property
+    def said(self) -> bytes:
+        """Content, reasoning, names and arguments of tools, one after the other."""
+        content = orjson.loads(b'"%b"' % self.content)
+        return "".join((content, *self._reasoning, *self._calls)).encode("utf-8", "replace")

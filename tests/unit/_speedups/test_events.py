@@ -1,0 +1,155 @@
+"""Splitting streams into events, and the pieces of text that are rewritten on the spot."""
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fastgw._speedups.events import CHAT, MESSAGES, PLAIN, EventReader
+from tests.support.sse_reference import events
+
+HEAD, TAIL = b"<", b">"
+
+
+def read(pieces: list[bytes], **options: Any) -> tuple[list[bytes], bool]:
+    reader = EventReader(**options)
+    found = [payload for piece in pieces for payload in reader.feed(piece)]
+    last = reader.finish()
+    return found + [last] * bool(last), reader.overflow
+
+
+LINES = st.sampled_from(
+    [b"data: a", b"data:b", b"data", b"data:", b"data:  c ", b": note", b"event: x", b"", b"id: 7", b"datax: 1", b"x"]
+)
+WIRES = st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r\n", b"\r"]))).map(lambda p: b"".join(map(b"".join, p)))
+
+
+@given(WIRES | st.binary(max_size=60), st.lists(st.integers(0, 200), max_size=8), st.booleans())
+@example(b"data: a\r\n\r\ndata: b\r\r", [8, 9, 10], False)
+@example(b"data: a\ndata: b", [], True)
+def test_any_split_gives_the_reference(wire: bytes, cuts: list[int], mark: bool) -> None:
+    wire = b"\xef\xbb\xbf" * mark + wire
+    places = sorted({min(cut, len(wire)) for cut in cuts})
+    pieces = [wire[a:b] for a, b in zip([0, *places], [*places, len(wire)], strict=True)]
+    assert read(pieces) == (events(wire, True), False)
+    assert read([bytes([byte]) for byte in wire]) == (events(wire, True), False)
+
+
+def test_too_large_events_end_the_reading() -> None:
+    assert read([b"data: 12345678\n\n"], max_event=14) == ([b"12345678"], False)
+    assert read([b"data: 123456789\n\ndata: 1\n\n"], max_event=14) == ([], True)
+    assert read([b"data: 1234", b"56789"], max_event=14) == ([], True)
+    assert read([b"data: 12345\ndata: 12345\ndata: 12345\n\n"], max_event=14) == ([], True)
+
+
+def delta(text: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text, **more}}
+
+
+def chunk(text: Any, finish: Any = None, **more: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": finish}
+    return {"id": "c", "object": "x", "created": 1, "model": "m", "choices": [choice], "usage": None, **more}
+
+
+def fed(shape: int, *documents: Any, head: bytes = HEAD) -> tuple[bytes, list[bytes], int]:
+    reader = EventReader(shape)
+    reader.head, reader.tail = head, TAIL
+    texts = (document if isinstance(document, str) else json.dumps(document) for document in documents)
+    rest = reader.feed("".join(f"data: {text}\n\n" for text in texts).encode())
+    return reader.ready, rest, reader.fast
+
+
+@pytest.mark.parametrize(("shape", "make"), [(MESSAGES, delta), (CHAT, chunk)])
+def test_pieces_of_text_are_rewritten_up_to_the_first_other_event(shape: int, make: Any) -> None:
+    stop = {"type": "content_block_stop", "index": 0}
+    ready, rest, count = fed(shape, make("a"), make('q"\\\n\t '), stop, make("late"))
+    assert (ready, count) == (b'<"a"><"q\\"\\\\\\n\\t ">', 2)
+    assert [json.loads(payload) for payload in rest] == [stop, make("late")]
+    assert fed(shape, make("a"), head=b"")[::2] == (b"", 0)
+    assert fed(PLAIN, make("a"))[::2] == (b"", 0)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        delta(""),
+        delta(None),
+        delta(5),
+        delta("é"),  # the encoder of this test escapes it
+        delta("a", citations=[]),
+        {**delta("a"), "x": 1},
+        {**delta("a"), "type": "content_block_start"},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "x"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"text": "x"}},
+        '{"type":"content_block_delta","delta":{"type":"text_delta","text":"a","text":"b"}}',
+        '{"type":"content_block_delta","delta":{"type":"text_delta","text":"a\\/b"}}',
+        '{"type":"content_block_delta","delta":{"type":"text_delta","text":"a"}}x',
+        '{"type":"content_block_delta","type":"content_block_delta","delta":{"type":"text_delta","text":"a"}}',
+        "[]",
+        "nonsense",
+    ],
+)
+def test_what_is_no_plain_piece_of_a_message(document: Any) -> None:
+    ready, rest, count = fed(MESSAGES, document)
+    assert (ready, len(rest), count) == (b"", 1, 0)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        chunk(""),
+        chunk(None),
+        chunk("a", finish="stop"),
+        chunk("a", usage={"prompt_tokens": 1}),
+        chunk("a", error={"message": "x"}),
+        chunk("a", id=5),
+        chunk("a", model=None),
+        chunk("a", choices=[]),
+        chunk("a", choices=None),
+        chunk("a", choices=[*chunk("a")["choices"], *chunk("b")["choices"]]),
+        chunk("a", choices=[{"index": 1, "delta": {"content": "a"}}]),
+        chunk("a", choices=[{"index": 0, "delta": {"content": "a", "reasoning_content": "b"}}]),
+        chunk("a", choices=[{"index": 0, "delta": {"content": "a", "tool_calls": []}}]),
+        chunk("a", choices=[{"index": 0, "delta": {"content": "a"}, "x": 1}]),
+        '{"id":"a","id":"b","choices":[{"delta":{"content":"a"}}]}',
+        "[DONE]",
+    ],
+)
+def test_what_is_no_plain_piece_of_a_chat(document: Any) -> None:
+    ready, rest, count = fed(CHAT, document)
+    assert (ready, len(rest), count) == (b"", 1, 0)
+
+
+def test_chat_details_that_say_nothing() -> None:
+    choice = {"index": 0, "delta": {"role": "assistant", "content": "a", "refusal": None}, "logprobs": {"content": []}}
+    assert fed(CHAT, chunk("a", choices=[choice], service_tier="default"))[0] == b'<"a">'
+    choice["delta"] = {"content": "a", "tool_calls": None}
+    assert fed(CHAT, chunk("a", choices=[choice]))[0] == b'<"a">'
+
+
+@given(st.binary(max_size=80))
+def test_garbage_is_data(garbage: bytes) -> None:
+    for shape in (MESSAGES, CHAT):
+        reader = EventReader(shape)
+        reader.head = HEAD
+        reader.feed(b"data: " + garbage + b"\n\n")
+        reader.finish()
+
+
+def test_nothing_leaks() -> None:
+    def once() -> None:
+        fed(MESSAGES, delta("a"), {"type": "ping"}, delta("b"))
+        read([b"data: a\nda", b"ta: b\r", b"\n\r\n", b"data: c"])
+
+    once()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(300):
+            once()
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()

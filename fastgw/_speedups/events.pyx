@@ -212,8 +212,8 @@ cdef class EventReader:
 
     shape: MESSAGES or CHAT recognises an event that brings nothing but a piece of text. While `head` is not empty, such
     events at the start of a `feed` are not returned: `ready` holds them as head + the JSON string + tail, and `fast`
-    counts them. Only strings that an encoder would spell alike are taken, so whether an event goes this way or the other
-    makes no difference to what is written.
+    counts them. Only strings that an encoder would spell alike are taken, so that it makes no difference to what is
+    written whether an event goes this way or the other.
     """
 
     cdef bytearray line     # a line that has not ended yet

@@ -2,14 +2,11 @@
 
 from functools import partial
 
-from fastgw.core.errors import GatewayError
 from fastgw.providers.adapter import Endpoint, Operation
 from fastgw.providers.anthropic.endpoint import head, translated_url
 from fastgw.providers.anthropic.translate import AnthropicTranslator
 from fastgw.providers.bridge import bridged
 from fastgw.resources.models import Model, ProviderKey
-
-_MISSING = {"completions": "text completions", "embeddings": "embeddings"}
 
 
 class Adapter:
@@ -17,9 +14,6 @@ class Adapter:
 
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation."""
-        missing = _MISSING.get(operation)
-        if missing is not None:
-            raise GatewayError(501, "not_implemented", f"this provider does not support {missing}", fault="gateway")
         url = translated_url(key.api_base, key.provider)
         return Endpoint(
             url,

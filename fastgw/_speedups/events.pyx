@@ -233,7 +233,6 @@ cdef class EventReader:
     cdef bytearray heard
     cdef Py_ssize_t room
     cdef readonly Py_ssize_t fast
-    cdef readonly Py_ssize_t beyond
     cdef readonly bint overflow
 
     def __cinit__(self, int shape=0, *, size_t max_event=33554432):
@@ -244,8 +243,8 @@ cdef class EventReader:
         self.head = self.tail = self.ready = b""
 
     def listen(self, bytearray heard not None, Py_ssize_t room):
-        """Rewritten texts are also added to `heard`, as the inside of a JSON string, up to `room` bytes in all; `beyond`
-        counts the bytes of further ones."""
+        """Rewritten texts are also added to `heard`, as the inside of a JSON string. What would make it longer than
+        `room` bytes is not rewritten."""
         self.heard = heard
         self.room = room
 
@@ -391,6 +390,8 @@ cdef class EventReader:
         js_start(&s, p, size, JS_MAX_DEPTH)
         if (messages_event(&s, &text) if self.shape == 1 else chat_event(&s, &text)) <= 0 or text.at == NULL:
             return False
+        if self.heard is not None and PyByteArray_GET_SIZE(self.heard) + <Py_ssize_t>text.size - 2 > self.room:
+            return False
         made = PyBytes_FromStringAndSize(NULL, before + <Py_ssize_t>text.size + after)
         out = PyBytes_AS_STRING(made)
         memcpy(out, PyBytes_AS_STRING(self.head), before)
@@ -399,10 +400,7 @@ cdef class EventReader:
         self.written.append(made)
         self.fast += 1
         if self.heard is not None:
-            if PyByteArray_GET_SIZE(self.heard) + <Py_ssize_t>text.size - 2 <= self.room:
-                before = PyByteArray_GET_SIZE(self.heard)
-                PyByteArray_Resize(self.heard, before + text.size - 2)
-                memcpy(PyByteArray_AS_STRING(self.heard) + before, text.at + 1, text.size - 2)
-            else:
-                self.beyond += text.size - 2
+            before = PyByteArray_GET_SIZE(self.heard)
+            PyByteArray_Resize(self.heard, before + text.size - 2)
+            memcpy(PyByteArray_AS_STRING(self.heard) + before, text.at + 1, text.size - 2)
         return True

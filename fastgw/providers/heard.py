@@ -11,8 +11,8 @@ KEPT = 1_048_576
 class Heard:
     """A renderer that passes everything on to another one and keeps what the caller is told, for counting.
 
-    Content is kept as the inside of one JSON string of at most `room` bytes in `content`, to which a decoder adds what it
-    writes by itself with the other renderer's `frame`. Nothing is kept once completion tokens were reported.
+    Content is kept as the inside of one JSON string of at most `room` bytes in `content`, to which a decoder adds
+    what it writes by itself with the other renderer's `frame`. Nothing is kept once completion tokens were reported.
     """
 
     __slots__ = (
@@ -101,5 +101,5 @@ class Heard:
     @property
     def said(self) -> bytes:
         """Content, reasoning, names and arguments of tools, one after the other."""
-        content = orjson.loads(b'"%b"' % self.content)
+        content = orjson.loads(b'"%b"' % bytes(self.content))
         return "".join((content, *self._reasoning, *self._calls)).encode("utf-8", "replace")

@@ -20,8 +20,9 @@ def world() -> Iterator[Families]:
 
 
 @pytest.fixture
-def client(world: Families) -> openai.OpenAI:
-    return world.openai()
+def client(world: Families) -> Iterator[openai.OpenAI]:
+    with world.openai() as made:
+        yield made
 
 
 def script(**directives: Any) -> dict[str, Any]:

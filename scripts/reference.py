@@ -1,12 +1,13 @@
-"""docs/configuration.md, from the types in fastgw/config/schema.py and fastgw/resources/models.py.
+"""docs/configuration.md and docs/schemas/, from the types in fastgw/config/schema.py and fastgw/resources/.
 
-    python scripts/reference.py           writes the page
-    python scripts/reference.py --check   exits 1 when the page is not what would be written
+    python scripts/reference.py           writes them
+    python scripts/reference.py --check   exits 1 when they are not what would be written
 
 Keys, types, defaults and bounds come from the types; the meaning of each key and whether this version acts on it from
 scripts/reference.toml, which has to name every key exactly once.
 """
 
+import json
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,47 +21,72 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from fastgw.config.schema import Config  # noqa: E402 (the page describes this tree, not an installed one)
-from fastgw.resources.kinds import KINDS  # noqa: E402
+from fastgw.resources.base import INTERNAL_TAG  # noqa: E402
+from fastgw.resources.kinds import KINDS, STORED_ONLY  # noqa: E402
+from scripts.json_schema import schema  # noqa: E402
 
 PAGE = ROOT / "docs" / "configuration.md"
 WORDS = ROOT / "scripts" / "reference.toml"
 NO_EFFECT = "none"
 REFUSED = "refused"
+WHOLE = "*"
 
 
 class Key(NamedTuple):
-    """One row. `default` is "" for a required key."""
+    """One row. `default` is "" for a required key. `only`: the tags of the variants that have it, when not all do."""
 
     path: str
     type: str
     default: str
+    only: tuple[str, ...] = ()
 
 
-def keys(struct: type[Struct]) -> list[Key]:
-    """Every key of a document in the order of the types; sections before their members."""
+def keys(document: Any) -> list[Key]:
+    """Every key of a document in the order of the types; sections before their members. `document` is a Struct or a
+    union of tagged ones."""
     # In config.yaml null unsets every key, so it is not worth a word at each of them.
-    return list(_walk(struct, "", nulls=struct is not Config))
+    return list(_walk(inspect.type_info(document), "", document is not Config, ()))
 
 
-def _walk(struct: type[Struct], prefix: str, nulls: bool) -> Iterator[Key]:
-    info = inspect.type_info(struct)
-    assert isinstance(info, inspect.StructType)
-    for field in info.fields:
+def _walk(kind: inspect.Type, prefix: str, nulls: bool, around: tuple[type, ...]) -> Iterator[Key]:
+    if isinstance(kind, inspect.UnionType):
+        yield from _variants(kind, prefix, nulls, around)
+        return
+    # Types may contain themselves: once is enough.
+    if not isinstance(kind, inspect.StructType) or kind.cls in around:
+        return
+    if kind.tag_field not in (None, INTERNAL_TAG):
+        yield Key(f"{prefix}{kind.tag_field}", f"`{kind.tag}`", "")
+    for field in kind.fields:
         path = prefix + field.encode_name
-        kind, extra = _bare(field.type)
-        name = _name(kind, extra) + (" or null" if nulls and extra.get("nullable") else "")
-        inner, suffix = kind, ""
-        if isinstance(kind, inspect.VarTupleType):
-            inner, suffix = _bare(kind.item_type)[0], "[]"
-        elif isinstance(kind, inspect.DictType):
-            inner, suffix = _bare(kind.value_type)[0], ".<name>"
-        if isinstance(inner, inspect.StructType):
-            # A section that is there by default says nothing that its members do not say.
-            if suffix or _default(field) != "section":
-                yield Key(path, name, _default(field))
-            yield from _walk(inner.cls, f"{path}{suffix}.", nulls)
-        else:
+        bare, extra = _bare(field.type)
+        name = _name(bare, extra) + (" or null" if nulls and extra.get("nullable") else "")
+        inner, suffix = bare, ""
+        if isinstance(bare, inspect.VarTupleType):
+            inner, suffix = _bare(bare.item_type)[0], "[]"
+        elif isinstance(bare, inspect.DictType):
+            inner, suffix = _bare(bare.value_type)[0], ".<name>"
+        # A section that is there by default says nothing that its members do not say.
+        if suffix or not isinstance(inner, inspect.StructType) or _default(field) != "section":
             yield Key(path, name, _default(field))
+        yield from _walk(inner, f"{path}{suffix}.", nulls, (*around, kind.cls))
+
+
+def _variants(kind: inspect.UnionType, prefix: str, nulls: bool, around: tuple[type, ...]) -> Iterator[Key]:
+    """The keys of several Structs, each once; the tags are one key."""
+    options = [option for option in kind.types if isinstance(option, inspect.StructType)]
+    rows: dict[Key, list[str]] = {}
+    for option in options:
+        others = tuple(other.cls for other in options if other is not option)
+        for key in _walk(option, prefix, nulls, (*around, *others)):
+            rows.setdefault(key, []).append(str(option.tag))
+    tag = f"{prefix}{options[0].tag_field}" if options else ""
+    if any(key.path == tag for key in rows):
+        yield Key(tag, ", ".join(f"`{option.tag}`" for option in options), "")
+    for key, tags in rows.items():
+        if key.path != tag:
+            full = len(tags) == len(options) or options[0].tag_field == INTERNAL_TAG
+            yield key if full else key._replace(only=(*tags, *key.only))
 
 
 def _bare(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Any]]:
@@ -81,7 +107,7 @@ def _name(kind: inspect.Type, extra: Mapping[str, Any]) -> str:
     if isinstance(kind, inspect.StructType):
         return "section"
     if isinstance(kind, inspect.UnionType):
-        return " or ".join(_name(option, extra) for option in kind.types)
+        return " or ".join(dict.fromkeys(_name(option, extra) for option in kind.types))
     if isinstance(kind, inspect.VarTupleType):
         return f"list of {_plural(_name(*_bare(kind.item_type)))}"
     if isinstance(kind, inspect.DictType):
@@ -101,7 +127,10 @@ def _text(kind: inspect.StrType, extra: Mapping[str, Any]) -> str:
     if extra.get("format") == "date-time":
         return "RFC 3339 time"
     if kind.pattern is not None:
-        return f"text matching `{kind.pattern}`, at most {kind.max_length}"
+        pattern = kind.pattern.encode("unicode_escape").decode().replace("\\\\", "\\")
+        return f"text matching `{pattern}`" + (f", at most {kind.max_length}" if kind.max_length else "")
+    if kind.max_length:
+        return f"text of {kind.min_length or 0} to {kind.max_length}"
     return "text, not empty" if kind.min_length else "text"
 
 
@@ -153,12 +182,12 @@ def read_words(document: str) -> Words:
     return Words(meanings, effects)
 
 
-def disagreements(document: str, struct: type[Struct]) -> list[str]:
+def disagreements(document: str, struct: Any) -> list[str]:
     """Keys without a meaning, meanings without a key."""
     words, paths = read_words(document), [key.path for key in keys(struct)]
     missing = [f"{document}: no meaning for {path}" for path in paths if path not in words.meanings]
     stale = [path for path in words.meanings if path not in paths]
-    stale += [entry for entry in words.effects if not any(covers(entry, path) for path in paths)]
+    stale += [entry for entry in words.effects if entry != WHOLE and not any(covers(entry, path) for path in paths)]
     return missing + [f"{document}: no key {path}" for path in stale]
 
 
@@ -171,9 +200,10 @@ def table(words: Words, rows: Iterable[Key]) -> list[str]:
     """Keys as Markdown."""
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key in rows:
+        only = f"({', '.join(f'`{tag}`' for tag in key.only)}) " if key.only else ""
         note = {NO_EFFECT: "*No effect.* ", REFUSED: "*Refused.* "}.get(words.effect(key.path), "")
         default = key.default or "**required**"
-        cells = (f"`{key.path}`", key.type, default, note + words.meanings[key.path])
+        cells = (f"`{key.path}`", key.type, default, only + note + words.meanings[key.path])
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines
 
@@ -190,10 +220,10 @@ def config_tables() -> Iterator[str]:
             yield from ("", f"### {name}", "", *table(words, rows))
 
 
-def documents() -> Iterator[tuple[str, type[Struct]]]:
+def documents() -> Iterator[tuple[str, Any]]:
     """Every described document with its type."""
     yield "config", Config
-    yield from ((kind.name, kind.struct) for kind in KINDS if kind.struct is not None)
+    yield from ((kind.name, kind.struct) for kind in (*KINDS, *STORED_ONLY))
 
 
 def render() -> str:
@@ -202,40 +232,38 @@ def render() -> str:
     if wrong:
         raise ValueError("\n".join(wrong))
     prose = tomllib.loads(WORDS.read_text(encoding="utf-8"))["prose"]
-    unserved = ", ".join(f"`{kind.name}`" for kind in KINDS if kind.struct is None)
-    lines = [
-        prose["top"].strip(),
-        "",
-        *config_tables(),
-        "",
-        prose["resources"].strip().format(unserved=unserved),
-    ]
-    for kind in KINDS:
-        if kind.struct is not None:
-            lines += [
-                "",
-                f"### {kind.name}",
-                "",
-                prose[kind.name].strip(),
-                "",
-                *table(read_words(kind.name), keys(kind.struct)),
-            ]
+    lines = [prose["top"].strip(), "", *config_tables(), "", prose["resources"].strip()]
+    for kind in (*KINDS, *STORED_ONLY):
+        words = read_words(kind.name)
+        note = ["Nothing of this collection has an effect in this version.", ""] if WHOLE in words.effects else []
+        lines += ["", f"### {kind.name}", "", prose[kind.name].strip(), "", *note, *table(words, keys(kind.struct))]
     return "\n".join(lines) + "\n"
+
+
+def files() -> dict[Path, str]:
+    """Everything that is written: the page, and a schema per collection. Raises ValueError as :func:`render` does."""
+    schemas = {
+        PAGE.parent / "schemas" / f"{kind.name}.schema.json": json.dumps(schema(kind), indent=1) + "\n"
+        for kind in (*KINDS, *STORED_ONLY)
+    }
+    return {PAGE: render(), **schemas}
 
 
 def main(arguments: list[str]) -> int:
     """The exit code."""
     try:
-        page = render()
+        wanted = files()
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if arguments == ["--check"]:
-        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page:
-            return 0
-        print(f"{PAGE.relative_to(ROOT)} is stale: run python scripts/reference.py", file=sys.stderr)
-        return 1
-    PAGE.write_text(page, encoding="utf-8")
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale: run python scripts/reference.py", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(wanted[path], encoding="utf-8")
     return 0
 
 

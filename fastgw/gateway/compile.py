@@ -15,12 +15,14 @@ from fastgw.providers import adapter
 from fastgw.providers.overrides import Overrides
 from fastgw.providers.place import UpstreamURL
 from fastgw.providers.registry import adapter_for
-from fastgw.resources.models import ApiKey, Model, ProviderKey, Resources, Row
+from fastgw.resources.models import VIRTUAL, ApiKey, Model, ProviderKey, Resources, Row
 from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Origin, Pools
 from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
 
 OPERATIONS: tuple[adapter.Operation, ...] = ("chat/completions", "completions", "embeddings")
+SINGLE_TARGET: tuple[adapter.Operation, ...] = ("completions", "embeddings")
+"""Operations that no group, ensemble or router serves."""
 
 
 class Compiler:
@@ -38,14 +40,16 @@ class Compiler:
         self._contexts.renew()
         keys = {row.id: row for row in resources.provider_keys}
         models = {
-            row.value.display_name: self._target(row, keys.get(row.value.provider_key_id)) for row in resources.models
+            row.value.display_name: self._target(row, keys.get(row.value.provider_key_id or ""))
+            for row in resources.models
         }
         by_id = {row.id: caller(row) for row in resources.api_keys}
         callers = {row.value.key_hash: by_id[row.id] for row in resources.api_keys}
         identity = compile_identity(resources, by_id)
         self._pools.retire_unused()
         self._contexts.drop_unused()
-        return Snapshot(revision, callers, models, listing(resources.models), identity)
+        listed = listing(resources.models, self._config.namespace, self._config.proxy.list_virtual_models)
+        return Snapshot(revision, callers, models, listed, identity)
 
     def _target(self, row: Row[Model], key_row: Row[ProviderKey] | None) -> Target:
         model, upstream = row.value, self._config.upstream
@@ -63,10 +67,10 @@ class Compiler:
         return Target(
             id=row.id,
             name=model.display_name,
-            provider=model.provider,
-            model_name=model.model_name,
-            model_json=orjson.dumps(model.model_name),
-            key_id=key_row.id if key_row is not None else model.provider_key_id,
+            provider=model.provider or "",
+            model_name=model.model_name or "",
+            model_json=orjson.dumps(model.model_name or ""),
+            key_id=key_row.id if key_row is not None else model.provider_key_id or "",
             key_name=key.display_name if key is not None else "unknown",
             operations=operations,
             flaws=flaws,
@@ -79,6 +83,8 @@ class Compiler:
         )
 
     def _operation(self, operation: adapter.Operation, model: Model, key: ProviderKey | None) -> Operation:
+        if model.shape != "direct":
+            raise virtual(operation, model)
         if key is None:
             raise GatewayError(
                 400,
@@ -139,10 +145,27 @@ def caller(row: Row[ApiKey]) -> Caller:
     )
 
 
-def listing(models: Iterable[Row[Model]]) -> list[tuple[str, str]]:
-    """(id, owner) of every model whose name is no wildcard, in byte order of the ids."""
-    named = ((row.value.display_name, row.value.provider) for row in models if "*" not in row.value.display_name)
+def listing(models: Iterable[Row[Model]], namespace: str, virtual: bool) -> list[tuple[str, str]]:
+    """(id, owner) of every name that is no wildcard, in byte order of the names. ``virtual``: of groups, ensembles and
+    routers as well."""
+    owners = {
+        row.value.display_name: row.value.provider or (namespace if virtual else None)
+        for row in models
+        if "*" not in row.value.display_name
+    }
+    named = ((name, owner) for name, owner in owners.items() if owner is not None)
     return sorted(named, key=lambda entry: entry[0].encode())
+
+
+def virtual(operation: adapter.Operation, model: Model) -> GatewayError:
+    """What a call of a model that other models serve gets."""
+    if operation not in SINGLE_TARGET:
+        reason = f'model "{model.display_name}" is a {VIRTUAL[model.shape].label}, which this version does not serve'
+        return GatewayError(503, "provider_unavailable", reason, fault="gateway")
+    reason = f'model "{model.display_name}" has no provider (routing models can\'t be dispatched directly)'
+    if model.shape == "ensemble":
+        reason = f"model `{model.display_name}` is an ensemble model; only /v1/chat/completions is supported"
+    return GatewayError(400, "invalid_request_error", f"request payload is invalid: {reason}")
 
 
 def flaw(error: GatewayError) -> Callable[[], GatewayError]:

@@ -113,7 +113,8 @@ class Snapshot:
         self.models = models
         self.listing = listing
         self.identity = identity
-        self._wildcards = [name for name in models if name.count("*") == 1]
+        # A virtual model has no provider, and its name is never a pattern.
+        self._wildcards = [name for name, target in models.items() if name.count("*") == 1 and target.provider]
         self._captured: dict[str, Target] = {}
 
     def model(self, name: str) -> Target | None:

@@ -55,6 +55,10 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """What members demand of each other. Called only when each of them has an acceptable value."""
         return ()
 
+    def flaws(self) -> Iterable[Flaw]:
+        """What is wrong with a resource whose document satisfies the schema."""
+        return ()
+
 
 class Row(Struct, Generic[T], frozen=True):
     """One resource of a collection under its id. ``revision``: when its source last changed it, if that is known."""

@@ -1,14 +1,14 @@
 """One stored document, from JSON bytes to a row. Both sources end here; they differ in how strict they are."""
 
+from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import orjson
-from msgspec import Struct
 
-from fastgw.resources.base import INTERNAL_TAG
+from fastgw.resources.base import INTERNAL_TAG, Document
 from fastgw.resources.kinds import Kind, find_kind
-from fastgw.resources.validate import Judgement, Unknown, judge
+from fastgw.resources.validate import Judgement, Problem, judge
 
 ErrorKind = Literal["non_json", "schema_failed", "parse_failed", "unknown_kind"]
 
@@ -22,7 +22,7 @@ class Decoded(NamedTuple):
     """``ignored``: what the document says and nothing reads: dotted paths of unknown members, sorted, and
     ``inapplicable:<field>``; at most ``MAX_IGNORED`` of them, then ``TRUNCATED``."""
 
-    row: Struct
+    row: Document
     ignored: tuple[str, ...] = ()
 
 
@@ -44,30 +44,48 @@ def decode(kind: str, document: bytes, *, strict: bool) -> Decoded:
     ``strict`` refuses what the published schema does not name; otherwise that is left out and listed.
     """
     found = find_kind(kind)
-    if found is None or found.struct is None:
+    if found is None:
         raise Rejected("unknown_kind", f'unknown kind "{kind}"')
     return decode_value(found, _parse(document), strict=strict)
 
 
 def decode_value(kind: Kind, document: object, *, strict: bool) -> Decoded:
     """The same for a parsed document, which is changed on the way. Raises :class:`Rejected` for the first problem."""
+    examined = examine(kind, document, strict=strict)
+    if isinstance(examined, Decoded):
+        return examined
+    problem = examined[0]
+    raise Rejected("parse_failed" if problem.decode else "schema_failed", str(problem))
+
+
+def examine(kind: Kind, document: object, *, strict: bool) -> Decoded | list[Problem]:
+    """The row of a document, or everything that is wrong with it, in report order. The document is changed."""
     judgement = judge(document, kind.struct, kind.aliases, strict=strict)
-    for problem in judgement.problems():
-        raise Rejected("parse_failed" if problem.decode else "schema_failed", str(problem))
+    problems = judgement.problems()
+    if problems:
+        return problems
     assert isinstance(document, dict)
-    return Decoded(convert(kind, document, judgement), _listed(judgement.unknown) if judgement.unknown else ())
+    inapplicable = () if kind.inapplicable is None else kind.inapplicable(document)
+    row = _convert(kind, document, judgement, inapplicable)
+    flaws = [Problem(flaw.at, flaw.reason) for flaw in row.flaws()]
+    if flaws:
+        return flaws
+    ignored = [f"inapplicable:{name}" for name in inapplicable]
+    ignored += [item.path() for item in judgement.unknown if item.reported]
+    return Decoded(row, _listed(ignored) if ignored else ())
 
 
-def convert(kind: Kind, document: dict[str, Any], judgement: Judgement) -> Struct:
-    """The row of a document in which no problem was found. The document is changed."""
+def _convert(kind: Kind, document: dict[str, Any], judgement: Judgement, dropped: Iterable[str]) -> Document:
     for item in judgement.unknown:
-        del item.container[item.key]
+        item.container.pop(item.key, None)
     for container, tag in judgement.tags:
         container[INTERNAL_TAG] = tag
+    for name in dropped:
+        del document[name]
     for alias, canonical in kind.aliases:
         if alias in document:
             document[canonical] = document.pop(alias)
-    row: Struct = msgspec.convert(document, kind.struct)
+    row: Document = msgspec.convert(document, kind.struct)
     return row
 
 
@@ -90,6 +108,6 @@ def _depth(value: object) -> int:
     return depth
 
 
-def _listed(unknown: list[Unknown]) -> tuple[str, ...]:
-    paths = sorted({item.path() for item in unknown if item.reported})
+def _listed(ignored: Iterable[str]) -> tuple[str, ...]:
+    paths = sorted(set(ignored))
     return (*paths[:MAX_IGNORED], TRUNCATED) if len(paths) > MAX_IGNORED else tuple(paths)

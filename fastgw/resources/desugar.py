@@ -4,27 +4,21 @@ Each function turns the (already interpolated) entry into the stored document in
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from fastgw.resources.interpolate import is_unicode
-from fastgw.resources.report import names_list, quoted
-
-_VIRTUAL_SHAPES: Final = {"routing": "routing groups", "ensemble": "ensembles", "semantic": "semantic routers"}
+from fastgw.resources.report import Names, quoted
 
 
 class Context(NamedTuple):
-    """``names``: kind → identity → id, for every entry of the file whose identity could be read."""
+    """``names`` of every entry of the file whose identity could be read."""
 
-    names: Mapping[str, Mapping[str, str]]
+    names: Names
     environ: Mapping[str, str]
 
 
 def desugar_model(entry: dict[str, object], context: Context) -> Iterator[str]:
-    for shape, label in _VIRTUAL_SHAPES.items():
-        if shape in entry:
-            yield f"{label} are not available in this version"
-            return
     yield from _by_name(entry, "provider_key", "provider_key_id", "provider_keys", "provider key", context)
 
 
@@ -62,6 +56,38 @@ def desugar_claim_mapping(entry: dict[str, object], context: Context) -> Iterato
         yield from _by_name(resolve, "api_key", "api_key_id", "api_keys", "api key", context, "resolve.")
 
 
+def desugar_passthrough_route(entry: dict[str, object], context: Context) -> Iterator[str]:
+    yield from _by_name(entry, "provider_key", "provider_key_id", "provider_keys", "provider key", context)
+    yield from _by_name(entry, "anonymous_key", "anonymous_key_id", "api_keys", "api key", context)
+
+
+def desugar_rate_limit_policy(entry: dict[str, object], context: Context) -> Iterator[str]:
+    """Names of keys and models become ids, in ``scope_ref`` and in conditions at any depth."""
+    scope, reference = entry.get("scope"), entry.get("scope_ref")
+    if isinstance(scope, str) and scope in _NAMED and isinstance(reference, str):
+        entry["scope_ref"] = yield from _resolve(reference, "scope_ref", *_NAMED[scope], context)
+    yield from _desugar_conditions(entry.get("conditions"), "conditions", context)
+
+
+_NAMED: Final[Mapping[str, tuple[str, str]]] = {"api_key": ("api_keys", "api key"), "model": ("models", "model")}
+
+
+def _desugar_conditions(nodes: object, path: str, context: Context) -> Iterator[str]:
+    for index, node in enumerate(nodes if isinstance(nodes, list) else ()):
+        if not isinstance(node, dict):
+            continue
+        place = f"{path}[{index}]"
+        named = _NAMED.get(dimension) if isinstance(dimension := node.get("dimension"), str) else None
+        value = node.get("value")
+        if named is not None and isinstance(value, str):
+            node["value"] = yield from _resolve(value, f"{place}.value", *named, context)
+        elif named is not None and isinstance(value, list):
+            for position, item in enumerate(value):
+                if isinstance(item, str):
+                    value[position] = yield from _resolve(item, f"{place}.value[{position}]", *named, context)
+        yield from _desugar_conditions(node.get("children"), f"{place}.children", context)
+
+
 def _by_name(
     entry: dict[str, object], sugar: str, target: str, kind: str, label: str, context: Context, within: str = ""
 ) -> Iterator[str]:
@@ -69,13 +95,19 @@ def _by_name(
     if sugar not in entry:
         return
     name = entry.pop(sugar)
-    known = context.names[kind]
     if target in entry:
         yield f"`{within}{sugar}` (a name reference) and `{within}{target}` are mutually exclusive — set exactly one"
     elif not isinstance(name, str):
         yield f"schema validation failed at `/{within.replace('.', '/')}{sugar}`: expected a string"
-    elif name in known:
-        entry[target] = known[name]
     else:
-        defined = f"defined {kind}: {names_list(known)}" if known else f"no {kind} are defined in this file"
-        yield f"`{within}{sugar}` references unknown {label} {quoted(name)} ({defined})"
+        entry[target] = yield from _resolve(name, f"{within}{sugar}", kind, label, context)
+
+
+def _resolve(name: str, field: str, kind: str, label: str, context: Context) -> Generator[str, None, str]:
+    """The id of a name; the name itself when nothing has it, which is said."""
+    known = context.names.ids(kind)
+    if name not in known:
+        listed = context.names.listed(kind)
+        defined = f"defined {kind}: {listed}" if listed else f"no {kind} are defined in this file"
+        yield f"`{field}` references unknown {label} {quoted(name)} ({defined})"
+    return known.get(name, name)

@@ -8,22 +8,18 @@ one run reports all errors of the file.
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from fastgw.core.yaml import YamlError, load_documents
-from fastgw.resources.decode import convert
+from fastgw.resources.decode import Decoded, examine
 from fastgw.resources.desugar import Context
 from fastgw.resources.interpolate import interpolate
 from fastgw.resources.kinds import KINDS, Kind
-from fastgw.resources.models import ApiKey, ClaimMapping, Model, OidcProvider, Resources, Row
+from fastgw.resources.models import Resources, Row
 from fastgw.resources.references import check_references
-from fastgw.resources.report import FileProblem, ResourcesError, quoted
-from fastgw.resources.validate import judge
-
-T = TypeVar("T", bound=Struct)
+from fastgw.resources.report import FileProblem, Names, ResourcesError, quoted
 
 _FILE: Final = "(file)"
 _VERSION: Final = "_format_version"
@@ -54,8 +50,8 @@ def load_resources(path: Path, environ: Mapping[str, str]) -> Resources:
     served = load.run(_top_level(str(path), text))
     if load.failures:
         raise ResourcesError(str(path), load.failures)
-    rows = {kind.name: tuple(item.row for item in served[kind.name]) for kind in KINDS if kind.struct is not None}
-    return msgspec.convert({**rows, "source_hash": hashlib.sha256(data).hexdigest()}, Resources)
+    rows: dict[str, Any] = {kind.name: tuple(item.row for item in served[kind.name]) for kind in KINDS}
+    return Resources(**rows, source_hash=hashlib.sha256(data).hexdigest())
 
 
 def _top_level(path: str, text: str) -> dict[str, object]:
@@ -79,7 +75,7 @@ class _Load:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.failures: list[FileProblem] = []
         self._environ = environ
-        self._names: dict[str, dict[str, str]] = {kind.name: {} for kind in KINDS}
+        self._names = Names(kind.name for kind in KINDS)
 
     def run(self, top: dict[str, object]) -> dict[str, list[_Served]]:
         self._check_top_level(top)
@@ -90,13 +86,8 @@ class _Load:
             value = self._decode(entry, context)
             if value is not None:
                 served[entry.kind.name].append(_Served(entry.scope, Row(entry.id, value)))
-        self.failures += check_references(
-            _of(served["models"], Model),
-            _of(served["api_keys"], ApiKey),
-            _of(served["oidc_providers"], OidcProvider),
-            _of(served["claim_mappings"], ClaimMapping),
-            self._names,
-        )
+        decoded = {kind: [(item.scope, item.row.value) for item in items] for kind, items in served.items()}
+        self.failures += check_references(decoded, self._names)
         return served
 
     def _fail(self, scope: str, message: str) -> None:
@@ -123,8 +114,6 @@ class _Load:
         if not isinstance(collection, list):
             self._fail(_FILE, f"`{kind.name}` must be a sequence of maps")
             return
-        if collection and kind.struct is None:
-            self._fail(_FILE, f"`{kind.name}` are not available in this version")
         first: dict[str, int] = {}
         for index, raw in enumerate(collection):
             scope = f"{kind.name}[{index}]"
@@ -149,13 +138,12 @@ class _Load:
                     f" {kind.name}[{first[identity]}] — identities must be unique within a kind",
                 )
                 continue
-            self._names[kind.name][identity] = kind.derive_id(identity)
-            yield _Entry(kind, scope, self._names[kind.name][identity], document)
+            entry = _Entry(kind, scope, kind.derive_id(identity), document)
+            self._names.define(kind.name, identity, entry.id)
+            yield entry
 
     def _decode(self, entry: _Entry, context: Context) -> Struct | None:
         kind, document = entry.kind, entry.document
-        if kind.struct is None:
-            return None
         failures = []
         if "id" in document:
             failures.append(
@@ -163,16 +151,15 @@ class _Load:
             )
         if kind.desugar is not None:
             failures += kind.desugar(document, context)
-        row = None
         if not failures:
-            failures, row = _decoded(kind, document)
+            examined = examine(kind, document, strict=True)
+            if isinstance(examined, Decoded):
+                return examined.row
+            schema = [problem for problem in examined if not problem.decode]
+            failures = [str(problem) for problem in schema or examined]
         for failure in failures:
             self._fail(entry.scope, failure)
-        return row
-
-
-def _of(served: list[_Served], struct: type[T]) -> list[tuple[str, T]]:
-    return [(item.scope, item.row.value) for item in served if isinstance(item.row.value, struct)]
+        return None
 
 
 def _identity(kind: Kind, document: dict[str, object]) -> tuple[str, str | None]:
@@ -182,13 +169,3 @@ def _identity(kind: Kind, document: dict[str, object]) -> tuple[str, str | None]
     field = next((field for field in kind.identity if field in document), kind.identity[0])
     value = document.get(field)
     return field, value if isinstance(value, str) and value else None
-
-
-def _decoded(kind: Kind, document: dict[str, object]) -> tuple[list[str], Struct | None]:
-    """Schema problems or, only if there are none, decode problems; the row if there are none of either."""
-    judgement = judge(document, kind.struct, kind.aliases)
-    problems = judgement.problems()
-    if problems:
-        schema = [problem for problem in problems if not problem.decode]
-        return [str(problem) for problem in schema or problems], None
-    return [], convert(kind, document, judgement)

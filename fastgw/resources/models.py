@@ -1,15 +1,18 @@
 """Provider keys, models, API keys, identity providers, and all resources of one source together."""
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
 from fastgw.core.rfc3339 import parse_rfc3339
 from fastgw.resources.base import (
+    IMPLIED,
     NOT_NULL,
     DateTime,
     Document,
+    Flaw,
     Positive32,
     Positive64,
     StatusCode,
@@ -19,36 +22,36 @@ from fastgw.resources.base import (
     UInt64,
 )
 from fastgw.resources.base import Row as Row
+from fastgw.resources.caching import CachePolicy
+from fastgw.resources.exporters import Exporter
+from fastgw.resources.guardrails import Guardrail, GuardrailAttachment
+from fastgw.resources.limits import McpRateLimit, ModelRateLimit, RateLimit, RateLimitPolicy
+from fastgw.resources.servers import A2aAgent, McpAuthSettings, McpPolicy, McpServer, PassthroughRoute
+from fastgw.resources.virtual import Ensemble, Routing, Semantic
 
 Price = Annotated[float, Meta(ge=0)]
 Vendor = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._-]*$")]
 
+Shape = Literal["direct", "routing", "ensemble", "semantic"]
+
+
+class Virtual(NamedTuple):
+    """A shape of virtual models: what messages call it, and the common members that mean nothing to it."""
+
+    label: str
+    dead: tuple[str, ...]
+
+
+VIRTUAL: Final = {
+    "routing": Virtual("model group", ("auto_prompt_caching", "cost", "retries")),
+    "ensemble": Virtual("ensemble", ("auto_prompt_caching", "cost", "retries", "stream_timeout", "timeout")),
+    "semantic": Virtual("semantic router", ("auto_prompt_caching", "cost")),
+}
+_DIRECT: Final = ("provider", "model_name", "provider_key_id")
+_DIRECT_ONLY: Final = ("background_model_check", "cooldown", "embedding")
+
 STRIPPED_HEADERS: Final = ("authorization", "cookie", "set-cookie", "x-api-key")
 COOLDOWN_STATUSES: Final = (401, 408, 429, 500, 502, 503, 504)
-
-
-class RateLimit(Document, frozen=True, kw_only=True):
-    """Requests per second, minute, hour, day; tokens per minute, day; requests at once. None is unlimited."""
-
-    rps: UInt64 | None = None
-    rpm: UInt64 | None = None
-    rph: UInt64 | None = None
-    rpd: UInt64 | None = None
-    tpm: UInt64 | None = None
-    tpd: UInt64 | None = None
-    concurrency: UInt32 | None = None
-
-
-class ModelRateLimit(RateLimit, frozen=True, kw_only=True):
-    """The same block on a model, where no member may be null."""
-
-    rps: Annotated[UInt64 | None, NOT_NULL] = None
-    rpm: Annotated[UInt64 | None, NOT_NULL] = None
-    rph: Annotated[UInt64 | None, NOT_NULL] = None
-    rpd: Annotated[UInt64 | None, NOT_NULL] = None
-    tpm: Annotated[UInt64 | None, NOT_NULL] = None
-    tpd: Annotated[UInt64 | None, NOT_NULL] = None
-    concurrency: Annotated[UInt32 | None, NOT_NULL] = None
 
 
 class TelemetryTags(Document, frozen=True, kw_only=True):
@@ -67,11 +70,11 @@ class ParamConstraints(Document, frozen=True, kw_only=True):
 class RequestOverrides(Document, frozen=True, kw_only=True):
     """What is changed in requests through a key. ``default_headers`` values may be templates over ``${name}``."""
 
-    param_renames: dict[str, str] = {}
+    param_renames: Annotated[dict[str, str], IMPLIED] = {}
     param_constraints: ParamConstraints | None = None
-    default_headers: dict[str, str] = {}
-    forward_client_headers: tuple[str, ...] = ()
-    default_body_fields: dict[str, Any] = {}
+    default_headers: Annotated[dict[str, str], IMPLIED] = {}
+    forward_client_headers: Annotated[tuple[str, ...], IMPLIED] = ()
+    default_body_fields: Annotated[dict[str, Any], IMPLIED] = {}
 
     def __repr__(self) -> str:
         return "<RequestOverrides>"
@@ -127,22 +130,22 @@ class BackgroundModelCheck(Document, frozen=True, kw_only=True):
     prompt: Text
     max_tokens: Positive32
     stale_after_seconds: Positive64
-    ignore_statuses: tuple[StatusCode, ...] = ()
+    ignore_statuses: Annotated[tuple[StatusCode, ...], IMPLIED] = ()
 
 
 class CooldownConfig(Document, frozen=True, kw_only=True):
-    enabled: bool = True
-    default_seconds: UInt64 = 30
-    max_seconds: Positive64 = 600
-    honor_retry_after: bool = True
-    trigger_statuses: tuple[StatusCode, ...] = COOLDOWN_STATUSES
-    trigger_on_timeout: bool = True
-    trigger_on_transport: bool = True
+    enabled: Annotated[bool, IMPLIED] = True
+    default_seconds: Annotated[UInt64, IMPLIED] = 30
+    max_seconds: Annotated[Positive64, IMPLIED] = 600
+    honor_retry_after: Annotated[bool, IMPLIED] = True
+    trigger_statuses: Annotated[tuple[StatusCode, ...], IMPLIED] = COOLDOWN_STATUSES
+    trigger_on_timeout: Annotated[bool, IMPLIED] = True
+    trigger_on_transport: Annotated[bool, IMPLIED] = True
 
 
 class AutoPromptCaching(Document, frozen=True, kw_only=True):
     enabled: bool
-    ttl: Literal["5m", "1h"] = "5m"
+    ttl: Annotated[Literal["5m", "1h"], IMPLIED] = "5m"
 
 
 class EmbeddingConfig(Document, frozen=True, kw_only=True):
@@ -151,13 +154,20 @@ class EmbeddingConfig(Document, frozen=True, kw_only=True):
 
 
 class Model(Document, frozen=True, kw_only=True):
-    """An alias that is served by one upstream model. Durations in milliseconds."""
+    """An alias. Durations in milliseconds.
+
+    Exactly one of these is not None: ``provider`` (direct: with ``model_name`` and ``provider_key_id``, served by one
+    upstream model), ``routing``, ``ensemble``, ``semantic`` (virtual: served by other models).
+    """
 
     display_name: Text
-    provider: Vendor
-    model_name: Text
-    provider_key_id: Text
-    allowed_cidrs: tuple[Text, ...] = ()
+    provider: Annotated[Vendor | None, NOT_NULL] = None
+    model_name: Annotated[Text | None, NOT_NULL] = None
+    provider_key_id: Annotated[Text | None, NOT_NULL] = None
+    routing: Annotated[Routing | None, NOT_NULL] = None
+    ensemble: Annotated[Ensemble | None, NOT_NULL] = None
+    semantic: Annotated[Semantic | None, NOT_NULL] = None
+    allowed_cidrs: Annotated[tuple[Text, ...], IMPLIED] = ()
     rate_limit: Annotated[ModelRateLimit | None, NOT_NULL] = None
     timeout: Annotated[UInt64 | None, NOT_NULL] = None
     stream_timeout: Annotated[UInt64 | None, NOT_NULL] = None
@@ -168,21 +178,46 @@ class Model(Document, frozen=True, kw_only=True):
     auto_prompt_caching: Annotated[AutoPromptCaching | None, NOT_NULL] = None
     embedding: Annotated[EmbeddingConfig | None, NOT_NULL] = None
 
+    @property
+    def shape(self) -> Shape:
+        """Which of the four it is, in the words of ``/status/models``."""
+        if self.routing is not None:
+            return "routing"
+        if self.ensemble is not None:
+            return "ensemble"
+        return "semantic" if self.semantic is not None else "direct"
+
+    @classmethod
+    def rules(cls, document: Mapping[str, Any], strict: bool) -> Iterable[Flaw]:
+        """One shape, all of it, and nothing that belongs to another."""
+        shapes = [shape for shape in VIRTUAL if shape in document]
+        if not shapes:
+            for name in _DIRECT:
+                if name not in document:
+                    yield Flaw("", f"missing required field `{name}`")
+            return
+        shape = shapes[0]
+        foreign = [name for name in (*shapes[1:], *_DIRECT, *_DIRECT_ONLY) if name in document]
+        dead = inapplicable(document)
+        for name in foreign:
+            yield Flaw("", f"`{name}` and `{shape}` are mutually exclusive")
+        if strict and dead and not foreign:
+            names = ", ".join(f"`{name}`" for name in dead)
+            yield Flaw("", f"{names} not accepted on a {VIRTUAL[shape].label}")
+
+
+def inapplicable(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The members of a virtual model's document that cannot have an effect on it, sorted."""
+    shape = next((shape for shape in VIRTUAL if shape in document), None)
+    return tuple(name for name in VIRTUAL[shape].dead if name in document) if shape is not None else ()
+
 
 class McpAccess(Document, frozen=True, kw_only=True):
     STRICT_REQUIRED = frozenset({"allow"})
     UNREPORTED = frozenset({"mode"})
 
     allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-
-
-class McpRateLimit(Document, frozen=True, kw_only=True):
-    rps: UInt64 | None = None
-    rpm: UInt64 | None = None
-    rph: UInt64 | None = None
-    rpd: UInt64 | None = None
-    concurrency: UInt32 | None = None
+    deny: Annotated[tuple[str, ...], IMPLIED] = ()
 
 
 class ApiKey(Document, frozen=True, kw_only=True):
@@ -202,7 +237,7 @@ class ApiKey(Document, frozen=True, kw_only=True):
     allowed_agents: tuple[str, ...] | None = None
     allowed_routes: tuple[str, ...] | None = None
     expires_at: DateTime | None = None
-    disabled: bool = False
+    disabled: Annotated[bool, IMPLIED] = False
 
     def expires_at_unix(self) -> float | None:
         """The last second in which the key is valid, as Unix time."""
@@ -217,9 +252,9 @@ class OidcProvider(Document, frozen=True, kw_only=True):
     audiences: Texts
     jwks_uri: Annotated[Text | None, NOT_NULL] = None
     identity_claim: Text = "sub"
-    required_scopes: tuple[str, ...] = ()
-    bound_claims: dict[str, str | Texts] = {}
-    leeway_secs: Annotated[int, Meta(ge=0, le=300, extra={"format": "uint64"})] = 0
+    required_scopes: Annotated[tuple[str, ...], IMPLIED] = ()
+    bound_claims: Annotated[dict[str, str | Texts], IMPLIED] = {}
+    leeway_secs: Annotated[int, Meta(ge=0, le=300, extra={"format": "uint64"}), IMPLIED] = 0
     enabled: bool = True
 
 
@@ -252,6 +287,16 @@ class Resources(Struct, frozen=True, kw_only=True):
     api_keys: tuple[Row[ApiKey], ...] = ()
     oidc_providers: tuple[Row[OidcProvider], ...] = ()
     claim_mappings: tuple[Row[ClaimMapping], ...] = ()
+    guardrails: tuple[Row[Guardrail], ...] = ()
+    guardrail_attachments: tuple[Row[GuardrailAttachment], ...] = ()
+    mcp_servers: tuple[Row[McpServer], ...] = ()
+    mcp_policies: tuple[Row[McpPolicy], ...] = ()
+    mcp_auth_settings: tuple[Row[McpAuthSettings], ...] = ()
+    a2a_agents: tuple[Row[A2aAgent], ...] = ()
+    cache_policies: tuple[Row[CachePolicy], ...] = ()
+    observability_exporters: tuple[Row[Exporter], ...] = ()
+    rate_limit_policies: tuple[Row[RateLimitPolicy], ...] = ()
+    passthrough_routes: tuple[Row[PassthroughRoute], ...] = ()
     source_hash: str
 
 

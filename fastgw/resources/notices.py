@@ -5,19 +5,34 @@ from collections.abc import Iterator
 from fastgw.config.schema import Config
 from fastgw.resources.models import Resources
 
-# Fields that are accepted for compatibility; their features are not there yet.
-_MODEL_FIELDS = ("rate_limit", "cooldown", "background_model_check", "embedding", "cost")
-_KEY_FIELDS = (
-    "rate_limit",
-    "mcp_access",
-    "mcp_rate_limits",
-    "allowed_agents",
-    "allowed_routes",
+# Collections and fields that are accepted for compatibility; their features are not there yet.
+_COLLECTIONS = (
+    "guardrails",
+    "guardrail_attachments",
+    "mcp_servers",
+    "mcp_policies",
+    "mcp_auth_settings",
+    "a2a_agents",
+    "cache_policies",
+    "observability_exporters",
+    "rate_limit_policies",
+    "passthrough_routes",
 )
+_MODEL_SHAPES = ("routing", "ensemble", "semantic")
+_MODEL_FIELDS = ("rate_limit", "cooldown", "background_model_check", "embedding", "cost")
+_KEY_FIELDS = ("rate_limit", "mcp_access", "mcp_rate_limits", "allowed_agents", "allowed_routes")
 
 
 def resource_notices(resources: Resources) -> Iterator[str]:
-    """One text per field that is set somewhere and not enforced."""
+    """One text per collection or field that is set somewhere and has no effect."""
+    for name in _COLLECTIONS:
+        count = len(getattr(resources, name))
+        if count:
+            yield f"{name} have no effect in this version ({count} defined)"
+    for field in _MODEL_SHAPES:
+        count = sum(getattr(row.value, field) is not None for row in resources.models)
+        if count:
+            yield f"models with {field} cannot be called in this version ({count} defined)"
     for field in _MODEL_FIELDS:
         count = sum(getattr(row.value, field) is not None for row in resources.models)
         if count:

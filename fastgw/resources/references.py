@@ -1,50 +1,71 @@
 """Checks between entries of one file, after each of them is valid on its own."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from fastgw.core.urls import embeds_credentials
 from fastgw.resources.models import ApiKey, ClaimMapping, Model, OidcProvider
-from fastgw.resources.report import FileProblem, names_list, quoted
+from fastgw.resources.report import FileProblem, Names, quoted
+from fastgw.resources.virtual import FailureTarget
+
+Entries = Mapping[str, Sequence[tuple[str, Any]]]
+"""Kind → (scope, resource), in file order."""
 
 
-def check_references(
-    models: Iterable[tuple[str, Model]],
-    api_keys: Iterable[tuple[str, ApiKey]],
-    providers: Iterable[tuple[str, OidcProvider]],
-    mappings: Iterable[tuple[str, ClaimMapping]],
-    names: Mapping[str, Mapping[str, str]],
-) -> Iterator[FileProblem]:
-    """Every entry comes with its scope; ``names`` as in :class:`fastgw.resources.desugar.Context`."""
-    keys, issuers = tuple(api_keys), tuple(providers)
+def check_references(entries: Entries, names: Names) -> Iterator[FileProblem]:
+    """What is wrong between the valid ``entries`` of a file; ``names`` has those of the others as well."""
+    keys, issuers = entries["api_keys"], entries["oidc_providers"]
     for scope, key in keys:
-        yield from _unknown(scope, key.allowed_models, names["models"], "allowed_models entry", "model", "models")
+        for name in key.allowed_models:
+            yield from _unknown(scope, name, "allowed_models entry", "model", "models", "models", names)
+    for scope, model in entries["models"]:
+        for what, name in members(model):
+            yield from _unknown(scope, name, what, "model", "models", "models", names)
     for scope, key in keys:
-        routes = key.allowed_routes or ()
-        known = names["passthrough_routes"]
-        yield from _unknown(scope, routes, known, "allowed_routes entry", "passthrough route", "routes")
+        for name in key.allowed_routes or ():
+            kind = "passthrough_routes"
+            yield from _unknown(scope, name, "allowed_routes entry", "passthrough route", "routes", kind, names)
     yield from _check_credentials(keys)
     yield from _check_jwt_bindings(keys)
     yield from _check_issuers(issuers)
-    yield from _check_mappings(mappings, names)
-    yield from _check_addresses(issuers)
-    ids = frozenset(names["provider_keys"].values())
-    for scope, model in models:
-        if model.provider_key_id not in ids:
+    yield from _check_mappings(entries["claim_mappings"], names)
+    for scope, provider in issuers:
+        yield from _check_address(scope, "issuer", provider.issuer)
+        yield from _check_address(scope, "jwks_uri", provider.jwks_uri)
+    for scope, settings in entries["mcp_auth_settings"]:
+        yield from _check_address(scope, "resource_url", settings.resource_url)
+    ids = frozenset(names.ids("provider_keys").values())
+    for scope, user in (*entries["models"], *entries["passthrough_routes"]):
+        if user.provider_key_id is not None and user.provider_key_id not in ids:
             yield FileProblem(
                 scope,
-                f"provider_key_id {quoted(model.provider_key_id)} does not match any provider key defined in this file"
+                f"provider_key_id {quoted(user.provider_key_id)} does not match any provider key defined in this file"
                 " — use `provider_key` with the key's display_name",
             )
 
 
+def members(model: Model) -> Iterator[tuple[str, str]]:
+    """(what it is there for, name) of every model that a virtual model uses."""
+    if model.routing is not None:
+        yield from (("routing target", target.model) for target in model.routing.targets)
+    if model.ensemble is not None:
+        yield from (("ensemble panel member", member.model) for member in model.ensemble.panel)
+        yield "ensemble judge", model.ensemble.judge.model
+    if model.semantic is not None:
+        yield "semantic embedding_model", model.semantic.embedding_model
+        yield "semantic default", model.semantic.default
+        yield from ((f"semantic route {quoted(route.name)} target", route.target) for route in model.semantic.routes)
+        if isinstance(model.semantic.on_embedding_failure, FailureTarget):
+            yield "semantic on_embedding_failure target", model.semantic.on_embedding_failure.target
+
+
 def _unknown(
-    scope: str, references: Iterable[str], known: Mapping[str, str], what: str, noun: str, plural: str
+    scope: str, name: str, what: str, noun: str, plural: str, kind: str, names: Names
 ) -> Iterator[FileProblem]:
     """A reference with ``*`` is a pattern and may match nothing yet."""
-    for name in references:
-        if "*" not in name and name not in known:
-            defined = names_list(known) or "none"
-            yield FileProblem(scope, f"{what} references unknown {noun} {quoted(name)} (defined {plural}: {defined})")
+    if "*" not in name and name not in names.ids(kind):
+        defined = names.listed(kind) or "none"
+        yield FileProblem(scope, f"{what} references unknown {noun} {quoted(name)} (defined {plural}: {defined})")
 
 
 def _check_credentials(keys: Iterable[tuple[str, ApiKey]]) -> Iterator[FileProblem]:
@@ -87,16 +108,15 @@ def _check_issuers(providers: Iterable[tuple[str, OidcProvider]]) -> Iterator[Fi
             )
 
 
-def _check_mappings(
-    mappings: Iterable[tuple[str, ClaimMapping]], names: Mapping[str, Mapping[str, str]]
-) -> Iterator[FileProblem]:
-    known, ids = names["oidc_providers"], frozenset(names["api_keys"].values())
+def _check_mappings(mappings: Iterable[tuple[str, ClaimMapping]], names: Names) -> Iterator[FileProblem]:
+    ids = frozenset(names.ids("api_keys").values())
     for scope, mapping in mappings:
-        if mapping.jwt_provider not in known:
+        if mapping.jwt_provider not in names.ids("oidc_providers"):
+            defined = names.listed("oidc_providers") or "none"
             yield FileProblem(
                 scope,
                 f"jwt_provider references unknown OIDC provider {quoted(mapping.jwt_provider)}"
-                f" (defined providers: {names_list(known) or 'none'})",
+                f" (defined providers: {defined})",
             )
         if mapping.resolve.api_key_id not in ids:
             yield FileProblem(
@@ -106,13 +126,11 @@ def _check_mappings(
             )
 
 
-def _check_addresses(providers: Iterable[tuple[str, OidcProvider]]) -> Iterator[FileProblem]:
-    for scope, provider in providers:
-        for field, address in (("issuer", provider.issuer), ("jwks_uri", provider.jwks_uri)):
-            if address is not None and embeds_credentials(address):
-                yield FileProblem(
-                    scope, f"{field} must not embed credentials (user information or a query parameter that holds one)"
-                )
+def _check_address(scope: str, field: str, address: str | None) -> Iterator[FileProblem]:
+    if address is not None and embeds_credentials(address):
+        yield FileProblem(
+            scope, f"{field} must not embed credentials (user information or a query parameter that holds one)"
+        )
 
 
 def _shown(issuer: str) -> str:

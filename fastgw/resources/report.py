@@ -1,7 +1,7 @@
 """Errors of a resources file: all of them, each with the place it belongs to."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -43,3 +43,25 @@ def names_list(names: Iterable[str]) -> str:
     ordered = sorted(names)
     more = [f"… {len(ordered) - _LISTED} more"] if len(ordered) > _LISTED else []
     return ", ".join(ordered[:_LISTED] + more)
+
+
+class Names:
+    """The names that references may use: kind → identity → id."""
+
+    def __init__(self, kinds: Iterable[str]) -> None:
+        self._ids: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
+        self._listed: dict[str, str] = {}
+
+    def define(self, kind: str, identity: str, id: str) -> None:
+        """All names are defined before the first one is listed."""
+        self._ids[kind][identity] = id
+
+    def ids(self, kind: str) -> Mapping[str, str]:
+        """Identity → id."""
+        return self._ids[kind]
+
+    def listed(self, kind: str) -> str:
+        """The names of a kind as messages list them; made once, because there may be a message per entry."""
+        if kind not in self._listed:
+            self._listed[kind] = names_list(self._ids[kind])
+        return self._listed[kind]

@@ -6,8 +6,7 @@ document; a place is a linked tuple, because most places are never printed.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +14,7 @@ from msgspec import Struct, inspect
 
 from fastgw.core.rfc3339 import parse_rfc3339
 from fastgw.resources.base import INTERNAL_TAG, Document, Flaw
+from fastgw.resources.ecma import ecma
 
 _INT_BOUNDS: Final = {
     "uint8": (0, 2**8 - 1),
@@ -67,12 +67,14 @@ class Judgement:
     """What was found in one document. ``schema`` and ``decode`` are in document order.
 
     ``tags`` are members to add before the document converts: which of several untagged Structs an object is.
+    ``folds``: when unknown members are all that is wrong, they are one problem.
     """
 
-    __slots__ = ("decode", "schema", "strict", "tags", "unknown")
+    __slots__ = ("decode", "folds", "schema", "strict", "tags", "unknown")
 
-    def __init__(self, strict: bool) -> None:
+    def __init__(self, strict: bool, folds: bool = False) -> None:
         self.strict = strict
+        self.folds = folds
         self.schema: list[Problem] = []
         self.decode: list[Problem] = []
         self.unknown: list[Unknown] = []
@@ -93,11 +95,11 @@ class Judgement:
 
     def problems(self) -> list[Problem]:
         """Schema problems, members that a closed object does not admit (strict only), decode problems."""
-        refused = [
-            Problem(pointer(item.place), f"unknown field `{item.key}`")
-            for item in self.unknown
-            if self.strict and item.closed
-        ]
+        unknown = [item for item in self.unknown if self.strict and item.closed]
+        if unknown and self.folds and not self.schema:
+            names = ", ".join(f"`{path}`" for path in sorted({item.path() for item in unknown}))
+            return [Problem("", f"unknown field(s): {names}"), *self.decode]
+        refused = [Problem(pointer(item.place), f"unknown field `{item.key}`") for item in unknown]
         return [*refused, *self.schema, *self.decode]
 
 
@@ -107,7 +109,7 @@ def judge(document: object, struct: Any, aliases: Aliases = (), *, strict: bool 
     ``struct`` is a Struct or a union of tagged Structs; ``aliases`` are further spellings of top-level fields. A
     document with both spellings of a field is a decode problem.
     """
-    found = Judgement(strict)
+    found = Judgement(strict, folds=not isinstance(struct, type))
     _compiled(struct, aliases)(document, None, found)
     if isinstance(document, dict):
         for alias, canonical in aliases:
@@ -152,7 +154,7 @@ def _check(kind: inspect.Type, extra: Mapping[str, Any]) -> Check:
     if isinstance(kind, inspect.UnionType):
         return _union(kind, extra)
     if isinstance(kind, inspect.StructType):
-        return _later(kind.cls)
+        return _later(kind.cls) if kind.tag_field in (None, INTERNAL_TAG) else _tagged([kind], ())
     if isinstance(kind, inspect.VarTupleType):
         return _array(kind)
     if isinstance(kind, inspect.DictType):
@@ -440,28 +442,3 @@ def _is_moment(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-_ECMA_SPACE: Final = r"\t\n\x0b\x0c\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-_ECMA_TOKEN: Final = re.compile(r"\\.|\[|\]|\$", re.DOTALL)
-
-
-@cache
-def ecma(pattern: str) -> re.Pattern[str]:
-    """An expression with ECMA semantics, for the syntax that schemas use: ``$`` is the end of the text and not also the
-    place before a final line feed, ``\\d`` is ASCII, ``\\s`` is what ECMAScript calls white space."""
-    return re.compile("".join(_translated(pattern)), re.ASCII)
-
-
-def _translated(pattern: str) -> Iterator[str]:
-    position, in_class = 0, False
-    for match in _ECMA_TOKEN.finditer(pattern):
-        yield pattern[position : match.start()]
-        position, piece = match.end(), match.group()
-        if piece in "[]":
-            in_class = piece == "["
-        if piece == r"\s":
-            yield _ECMA_SPACE if in_class else f"[{_ECMA_SPACE}]"
-        else:
-            yield r"\Z" if piece == "$" and not in_class else piece
-    yield pattern[position:]

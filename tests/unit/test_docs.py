@@ -12,6 +12,7 @@ import pytest
 from bench.macro import budget
 from fastgw.endpoints import serve
 from fastgw.resources import notices
+from fastgw.resources.kinds import KINDS, STORED_ONLY
 from scripts import layers, reference
 from tests.protocol.vectors import VECTORS
 
@@ -214,6 +215,10 @@ class TestReference:
             assert not [found for text in code for found in access.findall(text)], entry
 
     def test_what_the_operator_is_told_has_no_effect(self) -> None:
-        for collection, fields in (("models", notices._MODEL_FIELDS), ("api_keys", notices._KEY_FIELDS)):
+        models = (*notices._MODEL_FIELDS, *notices._MODEL_SHAPES)
+        for collection, fields in (("models", models), ("api_keys", notices._KEY_FIELDS)):
             words = reference.read_words(collection)
             assert set(fields) == set(words.effects)
+        collections = (kind.name for kind in (*KINDS, *STORED_ONLY))
+        idle = {name for name in collections if reference.WHOLE in reference.read_words(name).effects}
+        assert idle == set(notices._COLLECTIONS)

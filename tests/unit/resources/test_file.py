@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -64,6 +65,43 @@ def model(**members: object) -> dict[str, object]:
 
 def caller(**members: object) -> dict[str, object]:
     return {"display_name": "a", "key_hash": "h", "allowed_models": [], **members}
+
+
+def group(display_name: str = "m", **members: object) -> dict[str, object]:
+    return {"display_name": display_name, **members}
+
+
+TARGETS = {"targets": [{"model": "t"}]}
+ENSEMBLE = {"panel": [{"model": "t"}], "judge": {"model": "j"}}
+SEMANTIC = {
+    "embedding_model": "e",
+    "default": "d",
+    "routes": [{"name": "r", "target": "t", "examples": ["x"]}],
+    "match": {"threshold": 0.5},
+    "on_embedding_failure": {"target": "f"},
+}
+ALL = ", ".join("bcdefghim")
+FORWARD = {"credential_mode": "forward_client"}
+
+
+def policy(name: str, **members: object) -> dict[str, object]:
+    return {"name": name, "window": "minute", "max_requests": 1, **members}
+
+
+def conditions(name: str, *nodes: object, **members: object) -> dict[str, object]:
+    return {"name": name, "limits": {"rpm": 1}, "conditions": list(nodes), **members}
+
+
+def leaf(dimension: str, value: object, operator: str = "==") -> dict[str, object]:
+    return {"dimension": dimension, "operator": operator, "value": value}
+
+
+def nested(depth: int) -> dict[str, object]:
+    return {"logic": "and", "children": [nested(depth - 1)]} if depth else leaf("team", "t")
+
+
+def route(name: str, **members: object) -> dict[str, object]:
+    return {"name": name, "hosts": ["h"], "target_url": "https://t", "provider_key": "p", **members}
 
 
 def idp(**members: object) -> dict[str, object]:
@@ -181,7 +219,10 @@ REPORTS: list[tuple[str, list[tuple[str, str]]]] = [
     ),
     (document(models={}), [(F, "`models` must be a sequence of maps")]),
     (document(models=["x", []]), [(f"models[{index}]", "entry must be a mapping") for index in (0, 1)]),
-    (document(guardrails=[{"name": "g"}]), [(F, "`guardrails` are not available in this version")]),
+    (
+        document(guardrails=[{"name": "g"}]),
+        [('guardrails[0] ("g")', "schema validation failed at ``: missing required field `kind`")],
+    ),
     (
         document(
             provider_keys=[key(api_key="${NO}", api_base="${EMPTY}${}", request={"default_headers": {"h": "${"}})]
@@ -214,9 +255,7 @@ REPORTS: list[tuple[str, list[tuple[str, str]]]] = [
     (
         document(mcp_servers=[{}], guardrails=[{}]),
         [
-            (F, "`guardrails` are not available in this version"),
             ("guardrails[0]", "name is required and must be a non-empty string (it is the entry's identity)"),
-            (F, "`mcp_servers` are not available in this version"),
             (
                 "mcp_servers[0]",
                 "name (or display_name) is required and must be a non-empty string (it is the entry's identity)",
@@ -238,14 +277,12 @@ REPORTS: list[tuple[str, list[tuple[str, str]]]] = [
         ],
     ),
     (
-        document(mcp_servers=[{"display_name": "s"}, {"name": "s"}], mcp_auth_settings=[{}, {}]),
+        document(mcp_servers=[{"display_name": "s", "url": "u"}, {"name": "s"}], mcp_auth_settings=[{}, {}]),
         [
-            (F, "`mcp_servers` are not available in this version"),
             (
                 'mcp_servers[1] ("s")',
                 f'duplicate mcp_servers entry: name "s" is already defined at mcp_servers[0]{UNIQUE}',
             ),
-            (F, "`mcp_auth_settings` are not available in this version"),
             (
                 'mcp_auth_settings[1] ("mcp_auth_settings")',
                 'duplicate mcp_auth_settings entry: mcp_auth_settings "mcp_auth_settings" is already defined at'
@@ -322,13 +359,225 @@ REPORTS: list[tuple[str, list[tuple[str, str]]]] = [
             (None, "schema validation failed at `/key_env`: expected a string"),
         ]
     ),
-    *(
-        (document(models=[model(**{shape: {}})]), [(M, f"{label} are not available in this version")])
-        for shape, label in [
-            ("routing", "routing groups"),
-            ("ensemble", "ensembles"),
-            ("semantic", "semantic routers"),
-        ]
+    (
+        document(
+            provider_keys=[key()],
+            models=[
+                group(routing={}),
+                group("b", routing=TARGETS, retries=1, cost={"input_per_1k": 0, "output_per_1k": 0}),
+                group("c", semantic=SEMANTIC, auto_prompt_caching={"enabled": True}),
+                group("d", ensemble=ENSEMBLE, timeout=1, stream_timeout=1),
+                group("e", routing=TARGETS, ensemble=ENSEMBLE, cooldown={}, retries=1),
+                model(display_name="f", routing=TARGETS),
+                {"display_name": "g", "provider": "v"},
+                group("h", routing=TARGETS, retries=1, surplus=1),
+                group("i", routing=TARGETS, timeout=1, stream_timeout=1),
+            ],
+        ),
+        [
+            (M, "schema validation failed at `/routing`: missing required field `targets`"),
+            ('models[1] ("b")', "schema validation failed at ``: `cost`, `retries` not accepted on a model group"),
+            (
+                'models[2] ("c")',
+                "schema validation failed at ``: `auto_prompt_caching` not accepted on a semantic router",
+            ),
+            (
+                'models[3] ("d")',
+                "schema validation failed at ``: `stream_timeout`, `timeout` not accepted on a ensemble",
+            ),
+            *(
+                ('models[4] ("e")', f"schema validation failed at ``: `{name}` and `routing` are mutually exclusive")
+                for name in ("ensemble", "cooldown")
+            ),
+            *(
+                ('models[5] ("f")', f"schema validation failed at ``: `{name}` and `routing` are mutually exclusive")
+                for name in ("provider", "model_name", "provider_key_id")
+            ),
+            *(
+                ('models[6] ("g")', f"schema validation failed at ``: missing required field `{name}`")
+                for name in ("model_name", "provider_key_id")
+            ),
+            *(
+                ('models[7] ("h")', f"schema validation failed at ``: {reason}")
+                for reason in ("unknown field `surplus`", "`retries` not accepted on a model group")
+            ),
+            ('models[8] ("i")', f'routing target references unknown model "t" (defined models: {ALL})'),
+        ],
+    ),
+    (
+        document(
+            models=[
+                group(routing={"targets": [{"model": "t"}, {"model": "m"}, {"model": "x*"}]}),
+                group("b", ensemble=ENSEMBLE),
+                group("c", semantic=SEMANTIC),
+            ]
+        ),
+        [
+            (scope, f'{what} references unknown model "{name}" (defined models: b, c, m)')
+            for scope, what, name in [
+                (M, "routing target", "t"),
+                ('models[1] ("b")', "ensemble panel member", "t"),
+                ('models[1] ("b")', "ensemble judge", "j"),
+                ('models[2] ("c")', "semantic embedding_model", "e"),
+                ('models[2] ("c")', "semantic default", "d"),
+                ('models[2] ("c")', 'semantic route "r" target', "t"),
+                ('models[2] ("c")', "semantic on_embedding_failure target", "f"),
+            ]
+        ],
+    ),
+    (
+        document(
+            guardrails=[
+                {"name": "g", "kind": "keyword", "patterns": [{"kind": "literal", "value": "v", "y": 1}], "x": 1},
+                {"name": "h", "kind": "keyword", "patterns": 5, "x": 1},
+                {"name": "i", "kind": "none"},
+            ],
+            observability_exporters=[{"name": "e", "kind": "otlp_http", "endpoint": "https://h", "x": 1}],
+        ),
+        [
+            (
+                'guardrails[0] ("g")',
+                "schema validation failed at ``: unknown field(s): `patterns.[].y`, `x`",
+            ),
+            ('guardrails[1] ("h")', "schema validation failed at ``: unknown field `x`"),
+            ('guardrails[1] ("h")', "schema validation failed at `/patterns`: expected an array"),
+            (
+                'guardrails[2] ("i")',
+                "schema validation failed at `/kind`: expected one of `keyword`, `bedrock`, `azure_content_safety`,"
+                " `azure_content_safety_text_moderation`, `aliyun_text_moderation`, `aliyun_ai_guardrail`, `pii`,"
+                " `lakera`, `openai_moderation`, `presidio`, `semantic`",
+            ),
+            ('observability_exporters[0] ("e")', "schema validation failed at ``: unknown field(s): `x`"),
+        ],
+    ),
+    (
+        document(
+            models=[group(routing={"targets": [{"model": "m"}]})],
+            api_keys=[caller()],
+            rate_limit_policies=[
+                policy("1", scope="api_key", scope_ref="no"),
+                policy("2", scope="model", scope_ref="no"),
+                policy("3", scope="team", scope_ref="no", limits={"rpm": 1}),
+                conditions("4", leaf("api_key", "no"), {"logic": "or", "children": [leaf("model", ["m", "no"], "in")]}),
+                conditions("5", leaf("team", "t", "~~"), leaf("model_name", "(", "~*"), leaf("team", [])),
+                conditions("6", leaf("model_name", "x", "has"), group_by=["team", "team"]),
+                conditions("7", *[leaf("team", "x")] * 17, limits={}),
+                conditions("8", nested(3), {"logic": "and", "children": []}),
+                conditions("9", leaf("provider", "a" * 257, "~~"), leaf("team", ["a"] * 65, "in")),
+            ],
+        ),
+        [
+            (f'rate_limit_policies[{int(name) - 1}] ("{name}")', message)
+            for name, message in [
+                ("1", '`scope_ref` references unknown api key "no" (defined api_keys: a)'),
+                ("2", '`scope_ref` references unknown model "no" (defined models: m)'),
+                *(
+                    ("3", f"schema validation failed at ``: `{field}` and `limits` are mutually exclusive")
+                    for field in ("scope", "scope_ref", "window", "max_requests")
+                ),
+                ("4", '`conditions[0].value` references unknown api key "no" (defined api_keys: a)'),
+                (
+                    "4",
+                    '`conditions[1].children[0].value[1]` references unknown model "no" (defined models: m)',
+                ),
+                *(
+                    (name, f"schema validation failed at `{pointer}`: {reason}")
+                    for name, pointer, reason in [
+                        ("5", "/conditions/0/operator", "this dimension does not admit the operator"),
+                        (
+                            "5",
+                            "/conditions/1/value",
+                            "must be a regular expression (RE2) of at most 256 bytes",
+                        ),
+                        ("5", "/conditions/2/value", "the operator takes one string, not empty"),
+                        ("6", "/group_by", "must not repeat a dimension"),
+                        ("6", "/conditions/0/operator", "this dimension does not admit the operator"),
+                        ("7", "/limits", "must set at least one limit"),
+                        ("7", "/conditions", "must have at most 16 conditions"),
+                        (
+                            "8",
+                            "/conditions/0/children/0/children/0/children/0",
+                            "conditions must not nest deeper than 3 levels",
+                        ),
+                        ("8", "/conditions/1", "a group must have at least one child"),
+                        ("9", "/conditions/0/value", "must be a regular expression (RE2) of at most 256 bytes"),
+                        ("9", "/conditions/1/value", "`in` takes a list of 1 to 64 strings, none empty"),
+                    ]
+                ),
+            ]
+        ],
+    ),
+    (
+        document(
+            provider_keys=[key()],
+            passthrough_routes=[
+                {"name": "1", "path_prefix": "/x", "target_url": "https://t", "provider_key": "q"},
+                {"name": "2", "path_prefix": "/x", "target_url": "https://t", "provider_key_id": "x"},
+                {"name": "3", "path_prefix": "/v1/x", "target_url": "https://t", "provider_key": "p"},
+                {"name": "4", "target_url": "https://t", "preserve_host": True, "provider_key": "p"},
+                route("5", auth_mode="anonymous", anonymous_key="b", anonymous_key_id="c"),
+                route("6", auth_mode="header_key", auth_header_name="cookie"),
+                route("7", auth_header_name="x-a", credential_mode="forward_client"),
+                route("8", auth_mode="anonymous"),
+            ],
+            mcp_auth_settings=[{"resource_url": "https://r/?password=x"}],
+        ),
+        [
+            *(
+                (f'passthrough_routes[{int(name) - 1}] ("{name}")', message)
+                for name, message in [
+                    ("1", '`provider_key` references unknown provider key "q" (defined provider_keys: p)'),
+                    (
+                        "3",
+                        "schema validation failed at `/path_prefix`: belongs to the gateway; without `hosts` it must be"
+                        " elsewhere",
+                    ),
+                    *(
+                        ("4", f"schema validation failed at ``: {reason}")
+                        for reason in [
+                            "at least one of `path_prefix` and `hosts` is required",
+                            "exactly one of `target_url` and `preserve_host: true` is required",
+                            "`preserve_host` needs `hosts`",
+                        ]
+                    ),
+                    (
+                        "5",
+                        "`anonymous_key` (a name reference) and `anonymous_key_id` are mutually exclusive"
+                        " — set exactly one",
+                    ),
+                    (
+                        "6",
+                        "schema validation failed at `/auth_header_name`: must not be a header that carries"
+                        " credentials",
+                    ),
+                    (
+                        "7",
+                        "schema validation failed at `/auth_header_name`: is allowed with `auth_mode` `header_key`"
+                        " only",
+                    ),
+                    (
+                        "7",
+                        "schema validation failed at `/provider_key_id`: is allowed with `credential_mode` `inject`"
+                        " only",
+                    ),
+                    ("8", "schema validation failed at ``: `auth_mode` `anonymous` needs `anonymous_key_id`"),
+                    (
+                        "8",
+                        "schema validation failed at ``: `auth_mode` `anonymous` needs `source_cidrs`, none of them"
+                        " empty",
+                    ),
+                ]
+            ),
+            (
+                'mcp_auth_settings[0] ("mcp_auth_settings")',
+                "resource_url must not embed credentials (user information or a query parameter that holds one)",
+            ),
+            (
+                'passthrough_routes[1] ("2")',
+                'provider_key_id "x" does not match any provider key defined in this file'
+                " — use `provider_key` with the key's display_name",
+            ),
+        ],
     ),
     (
         document(provider_keys=[{"display_name": "p"}]),
@@ -373,24 +622,21 @@ REPORTS: list[tuple[str, list[tuple[str, str]]]] = [
     ),
     (
         document(
-            models=[model(routing={}), model(display_name="b", routing={})],
+            models=[group(routing={}), group("b", routing={})],
             api_keys=[caller(allowed_models=["m", "no"])],
         ),
         [
-            (M, "routing groups are not available in this version"),
-            ('models[1] ("b")', "routing groups are not available in this version"),
+            (M, "schema validation failed at `/routing`: missing required field `targets`"),
+            ('models[1] ("b")', "schema validation failed at `/routing`: missing required field `targets`"),
             (A, 'allowed_models entry references unknown model "no" (defined models: b, m)'),
         ],
     ),
     (
         document(
-            passthrough_routes=[{"display_name": "r"}],
+            passthrough_routes=[{"display_name": "r", "hosts": ["h"], "target_url": "http://t", **FORWARD}],
             api_keys=[caller(allowed_routes=["r", "s"])],
         ),
-        [
-            (F, "`passthrough_routes` are not available in this version"),
-            (A, 'allowed_routes entry references unknown passthrough route "s" (defined routes: r)'),
-        ],
+        [(A, 'allowed_routes entry references unknown passthrough route "s" (defined routes: r)')],
     ),
     (
         document(api_keys=[caller(), caller(display_name="b"), caller(display_name="c")]),
@@ -632,13 +878,21 @@ def test_any_document_gives_resources_or_the_declared_error(tmp_path: Path, valu
 @pytest.mark.parametrize(
     ("name", "models"),
     [
-        ("resources.example.yaml", ["gpt", "llama", "embed", "openai/*"]),
+        ("resources.example.yaml", ["gpt", "llama", "embed", "openai/*", "chat", "panel", "smart"]),
         ("minimal/resources.yaml", ["gpt"]),
         ("quickstart/openai.yaml", ["gpt-5", "gpt-5-mini", "gpt-4o-mini"]),
     ],
 )
 def test_example_files_load(name: str, models: list[str]) -> None:
-    names = ("OPENAI_API_KEY", "VLLM_API_KEY", "BACKEND_CALLER_KEY", "CALLER_KEY")
+    names = (
+        "ALIYUN_SECRET",
+        "AWS_SECRET",
+        "SEARCH_SECRET",
+        "OPENAI_API_KEY",
+        "VLLM_API_KEY",
+        "BACKEND_CALLER_KEY",
+        "CALLER_KEY",
+    )
     resources = load_resources(Path(__file__).parents[3] / "config" / name, dict.fromkeys(names, "x"))
     assert [row.value.display_name for row in resources.models] == models
 
@@ -650,10 +904,30 @@ def test_quickstart_needs_no_environment() -> None:
     assert resources.api_keys[0].value.key_hash == hashlib.sha256(b"sk-fastgw-quickstart").hexdigest()
 
 
+def fields(struct: Any) -> set[str]:
+    """Every field of a type and of what is in it, by its name alone."""
+    found: set[str] = set()
+    waiting = [msgspec.inspect.type_info(struct)]
+    seen: set[type] = set()
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, msgspec.inspect.StructType):
+            if kind.cls not in seen:
+                seen.add(kind.cls)
+                found.update(field.encode_name for field in kind.fields)
+                waiting += [field.type for field in kind.fields]
+        elif isinstance(kind, msgspec.inspect.UnionType):
+            waiting += kind.types
+        else:
+            inner = (getattr(kind, name, None) for name in ("type", "item_type", "value_type"))
+            waiting += [item for item in inner if item is not None]
+    return found
+
+
 def test_the_annotated_example_shows_every_field() -> None:
     text = (Path(__file__).parents[3] / "config" / "resources.example.yaml").read_text()
     # One of two spellings is enough.
-    omitted = {"secret", "branded_provider", "pk_label", "provider_key_id"}
+    omitted = {"branded_provider", "pk_label", "provider_key_id", "anonymous_key_id"}
     for kind in KINDS:
-        for field in kind.struct.__struct_fields__ if kind.struct is not None else ():
-            assert f"{field}:" in text or field in omitted, field
+        for field in fields(kind.struct):
+            assert f"{field}:" in text or field in omitted, f"{kind.name}: {field}"

@@ -89,11 +89,15 @@ class TestCompletions:
             assert answer.code == 400
             assert json.loads(answer.read())["error"]["param"] == "stream_options.include_usage"
 
-    def test_missing_model(self, client: OpenAI) -> None:
+    @pytest.mark.parametrize(
+        ("body", "code"),
+        [({}, "missing_parameter"), ({"model": None}, "invalid_parameter"), ({"model": 5}, "invalid_parameter")],
+    )
+    def test_missing_model(self, client: OpenAI, body: dict[str, object], code: str) -> None:
         with pytest.raises(BadRequestError) as caught:
-            client.post("/completions", body={"prompt": "x"}, cast_to=object)
+            client.post("/completions", body={"prompt": "x", **body}, cast_to=object)
         assert "missing `model` field" in caught.value.message
-        assert caught.value.param == "model"
+        assert (caught.value.param, caught.value.code) == ("model", code)
 
     def test_no_json_from_upstream(self, client: OpenAI) -> None:
         with pytest.raises(InternalServerError) as caught:

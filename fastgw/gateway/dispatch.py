@@ -3,7 +3,7 @@
 import random
 from functools import partial
 
-from fastgw.core.errors import GatewayError, UpstreamFailure
+from fastgw.core.errors import GatewayError, UpstreamFailure, transport_error
 from fastgw.core.fiber import park
 from fastgw.gateway.call import Call
 from fastgw.gateway.coding import unpack, unpack_start
@@ -68,6 +68,9 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         if 300 <= connection.answer.status < 400:
             connection = await follow(ex, target, operation, body, connection)
         answer = connection.answer
+        if answer.status == 407 and operation.pool.forwarding:
+            # RFC 9110 §15.5.8: the proxy's own answer, not the provider's.
+            raise transport_error("the proxy answered 407")
         if not 200 <= answer.status < 300:
             reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
             raise answer_failure(answer.status, reason, answer.retry_after, operation.family, own=operation.own_errors)

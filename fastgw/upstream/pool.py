@@ -57,8 +57,8 @@ class PoolSettings:
 
 
 class Pool:
-    """Connections to one origin, through `proxy` when there is one. `generation` is the last one of `Pools` that wanted
-    it."""
+    """Connections to one origin, through `proxy` when there is one. `forwarding`: the proxy reads the requests, there
+    is no tunnel. `generation` is the last one of `Pools` that wanted it."""
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._retired = False
+        self.forwarding = proxy is not None and origin.scheme == "http"
         self.connections: set[UpstreamConnection] = set()
         self.generation = 0
 
@@ -85,7 +86,7 @@ class Pool:
         """A request head for whoever is at the other end. A proxy without a tunnel wants the target in absolute form
         and its own credential (RFC 9112 §3.2.2, RFC 9110 §11.7.2)."""
         proxy = self._proxy
-        if proxy is None or self._origin.scheme != "http":
+        if proxy is None or not self.forwarding:
             return head
         line, _, fields = head.partition(b"\r\n")
         method, target, version = line.split(b" ")
@@ -180,12 +181,14 @@ class Pool:
         url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
         if proxy is None:
             return ClientRequest("POST", url, loop=self._loop, ssl=origin.tls or True)
-        if origin.tls is None:
+        if self.forwarding:
             return ClientRequest("POST", URL(proxy.url), loop=self._loop)
         fields = {"Host": f"{url.host_subcomponent}:{origin.port}"}
         if proxy.authorization is not None:
             fields["Proxy-Authorization"] = proxy.authorization
-        return ClientRequest("POST", url, loop=self._loop, ssl=origin.tls, proxy=URL(proxy.url), proxy_headers=fields)
+        return ClientRequest(
+            "POST", url, loop=self._loop, ssl=origin.tls or True, proxy=URL(proxy.url), proxy_headers=fields
+        )
 
     def _tune(self, transport: asyncio.Transport) -> None:
         raw = transport.get_extra_info("socket")

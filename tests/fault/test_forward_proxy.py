@@ -129,6 +129,17 @@ def test_a_tunnel_that_the_proxy_refuses(authority: trustme.CA, credential: str,
     }
 
 
+def test_a_proxy_that_wants_another_credential() -> None:
+    with ForwardProxy({}, "user:other") as proxy:
+        with behind(f"http://{NAME}/v1", environment(HTTP_PROXY=f"http://user:hunter2@{proxy.address}")) as gw:
+            answer = ask(gw)
+    assert answer.status == 502
+    assert answer.json()["error"] == {
+        "type": "transport_error",
+        "message": "transport error: the proxy answered 407",
+    }
+
+
 @pytest.mark.parametrize("exempt", ["", "*", "127.0.0.0/8", "127.0.0.1"])
 def test_exempt_hosts_are_reached_directly(plain: Mock, exempt: str) -> None:
     variables = environment(HTTP_PROXY="http://127.0.0.1:1", NO_PROXY=exempt)

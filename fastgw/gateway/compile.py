@@ -3,18 +3,18 @@
 import ssl
 from collections.abc import Callable, Iterable
 
+import msgspec
 import orjson
 
 from fastgw.config.schema import Config
 from fastgw.core.errors import GatewayError, misconfigured
 from fastgw.gateway.identity import compile_identity
-from fastgw.gateway.snapshot import Caller, Operation, Snapshot, Target
+from fastgw.gateway.snapshot import Caller, Flaws, Operation, Snapshot, Target
 from fastgw.policy.access import ModelPatterns, Networks
 from fastgw.policy.deadlines import answer_deadline, stream_deadline
 from fastgw.providers import adapter
-from fastgw.providers.overrides import Overrides
 from fastgw.providers.place import UpstreamURL
-from fastgw.providers.registry import adapter_for
+from fastgw.providers.registry import adapter_for, overrides_for
 from fastgw.resources.models import VIRTUAL, ApiKey, Model, ProviderKey, Resources, Row
 from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Origin, Pools
@@ -54,13 +54,13 @@ class Compiler:
     def _target(self, row: Row[Model], key_row: Row[ProviderKey] | None) -> Target:
         model, upstream = row.value, self._config.upstream
         key = key_row.value if key_row is not None else None
-        operations: dict[str, Operation] = {}
-        flaws: dict[str, Callable[[], GatewayError]] = {}
-        for operation in OPERATIONS:
-            try:
-                operations[operation] = self._operation(operation, model, key)
-            except GatewayError as error:
-                flaws[operation] = flaw(error)
+        operations, flaws = self._operations(model, key)
+        locate = None
+        if "*" in (model.model_name or "") and (flaws or any(operation.located for operation in operations.values())):
+
+            def locate(name: str) -> tuple[dict[str, Operation], Flaws]:
+                return self._operations(msgspec.structs.replace(model, model_name=name), key)
+
         stream_timeout, configured = stream_deadline(
             model.stream_timeout, model.timeout, upstream.stream_timeout_ms, upstream.timeout_ms
         )
@@ -75,12 +75,23 @@ class Compiler:
             operations=operations,
             flaws=flaws,
             networks=Networks(model.allowed_cidrs) if model.allowed_cidrs else None,
-            overrides=Overrides.compile(key.request, key.response, self._config.namespace) if key is not None else None,
+            overrides=overrides_for(key, self._config.namespace) if key is not None else None,
             retries=model.retries,
             timeout=answer_deadline(model.timeout, upstream.timeout_ms),
             stream_timeout=stream_timeout,
             stream_configured=configured,
+            locate=locate,
         )
+
+    def _operations(self, model: Model, key: ProviderKey | None) -> tuple[dict[str, Operation], Flaws]:
+        operations: dict[str, Operation] = {}
+        flaws: Flaws = {}
+        for operation in OPERATIONS:
+            try:
+                operations[operation] = self._operation(operation, model, key)
+            except GatewayError as error:
+                flaws[operation] = flaw(error)
+        return operations, flaws
 
     def _operation(self, operation: adapter.Operation, model: Model, key: ProviderKey | None) -> Operation:
         if model.shape != "direct":
@@ -110,6 +121,8 @@ class Compiler:
             translate=endpoint.translate,
             own_errors=endpoint.own_errors,
             flatten=endpoint.flatten,
+            grant=endpoint.grant,
+            located=endpoint.located,
         )
 
     def _context(self, key: ProviderKey) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ from fastgw.gateway.call import Call
 from fastgw.gateway.coding import unpack, unpack_start
 from fastgw.gateway.estimates import lacking
 from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.grants import bearer
 from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, arrived, moved
 from fastgw.gateway.relay import call_id, read_answer, relay_stream, release
 from fastgw.gateway.snapshot import Operation, Target
@@ -62,11 +63,12 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         body = speaker.upstream_body(target)
         if target.overrides is not None:
             body = target.overrides.apply_body(body, flatten=operation.flatten)
+        credential = await bearer(ex, operation.grant) if operation.grant is not None else b""
         connection = (None if fresh else operation.pool.take()) or await dial(ex, operation)
-        send(ex, connection, target, operation, body)
+        send(ex, connection, target, operation, body, credential)
         await park()
         if 300 <= connection.answer.status < 400:
-            connection = await follow(ex, target, operation, body, connection)
+            connection = await follow(ex, target, operation, body, credential, connection)
         answer = connection.answer
         if answer.status == 407 and operation.pool.forwarding:
             # RFC 9110 §15.5.8: the proxy's own answer, not the provider's.
@@ -99,7 +101,12 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
 
 
 async def follow(
-    ex: Exchange, target: Target, operation: Operation, body: bytes, connection: UpstreamConnection
+    ex: Exchange,
+    target: Target,
+    operation: Operation,
+    body: bytes,
+    credential: bytes,
+    connection: UpstreamConnection,
 ) -> UpstreamConnection:
     """Ask again where a redirect points to, as often as allowed; the connection with the last answer."""
     for _ in range(MAX_REDIRECTS):
@@ -113,7 +120,7 @@ async def follow(
         connection.finish()
         operation = arrived(place)
         connection = operation.pool.take() or await dial(ex, operation)
-        send(ex, connection, target, operation, body)
+        send(ex, connection, target, operation, body, credential)
         await park()
     return connection
 
@@ -123,14 +130,21 @@ async def dial(ex: Exchange, operation: Operation) -> UpstreamConnection:
     return await ex.wait(operation.pool.dial(), UpstreamConnection.close)
 
 
-def send(ex: Exchange, connection: UpstreamConnection, target: Target, operation: Operation, body: bytes) -> None:
-    """Hand the request to the connection, which is `ex.upstream` from now on: constant head, request id, length,
-    body."""
+def send(
+    ex: Exchange,
+    connection: UpstreamConnection,
+    target: Target,
+    operation: Operation,
+    body: bytes,
+    credential: bytes,
+) -> None:
+    """Hand the request to the connection, which is `ex.upstream` from now on: constant head, request id, credential of
+    a grant, length, body."""
     ex.upstream = connection
     head = operation.stream_head if ex.stream else operation.head
-    extra = b""
+    extra = credential if operation.own else b""
     if target.overrides is not None and operation.own:
-        extra = target.overrides.headers(variables(ex, target), ex.request.fields)
+        extra += target.overrides.headers(variables(ex, target), ex.request.fields)
     if len(body) <= JOIN_LIMIT:
         request = b"%b%b\r\n%bContent-Length: %d\r\n\r\n%b" % (head, ex.request_id, extra, len(body), body)
         connection.send(ex, request, streaming=ex.stream)

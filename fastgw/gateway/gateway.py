@@ -11,6 +11,7 @@ from fastgw.core.tables import Shared
 from fastgw.gateway.account import Accounts
 from fastgw.gateway.estimates import Estimates
 from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.grants import TokenSource
 from fastgw.gateway.keys import KeySource
 from fastgw.gateway.snapshot import Snapshot
 from fastgw.policy.client_ip import ClientAddress
@@ -37,6 +38,7 @@ class Gateway:
         log: Log,
         serve: Serve,
         keys: KeySource,
+        tokens: TokenSource,
         tables: Shared,
     ) -> None:
         self.loop = loop
@@ -44,6 +46,7 @@ class Gateway:
         self.serve = serve
         self.log = log
         self.keys = keys
+        self.tokens = tokens
         self.registry = registry
         self.estimates = Estimates(loop, tables)
         clients = ClientTypes(config.observability.metrics.client_type_rules)

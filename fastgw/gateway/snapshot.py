@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fastgw.core.errors import GatewayError
+from fastgw.core.grants import Grant
 from fastgw.policy.access import ModelPatterns, Networks, best_wildcard, substitute
 from fastgw.providers.adapter import Translate
 from fastgw.providers.failures import Family
@@ -62,6 +63,11 @@ class Operation:
     translate: Translate | None = None
     own_errors: bool = False
     flatten: bool = True
+    grant: Grant | None = None
+    located: bool = False
+
+
+Flaws = dict[str, Callable[[], GatewayError]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +76,8 @@ class Target:
 
     Times in seconds, None = unbounded. `retries` None means that the deployment's default applies. `flaws` maps an
     operation to the error that every call of it gets, because nothing can be sent. `row` is the identity for
-    metrics; the targets of a wildcard row share it.
+    metrics; the targets of a wildcard row share it. `locate` is there for a wildcard row whose URLs name the model: the
+    operations of one upstream name.
     """
 
     id: str
@@ -81,7 +88,7 @@ class Target:
     key_id: str
     key_name: str
     operations: dict[str, Operation]
-    flaws: dict[str, Callable[[], GatewayError]]
+    flaws: Flaws
     networks: Networks | None
     overrides: Overrides | None
     retries: int | None
@@ -89,11 +96,15 @@ class Target:
     stream_timeout: float | None
     stream_configured: bool
     row: "Target | None" = None
+    locate: Callable[[str], tuple[dict[str, Operation], Flaws]] | None = None
 
     def captured(self, text: str) -> "Target":
         """This wildcard row serving a name in which `*` stood for `text`."""
         name = substitute(self.model_name, text)
-        return replace(self, model_name=name, model_json=orjson.dumps(name), row=self)
+        operations, flaws = (self.operations, self.flaws) if self.locate is None else self.locate(name)
+        return replace(
+            self, model_name=name, model_json=orjson.dumps(name), operations=operations, flaws=flaws, row=self
+        )
 
 
 class Snapshot:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from fastgw.core.grants import Grant
 from fastgw.providers.canonical import Chat, Completion, Renderer, Usage
 from fastgw.providers.failures import Family
 from fastgw.providers.heard import Heard
@@ -149,6 +150,8 @@ class Endpoint:
 
     Heads as made by `place.request_head`. `family` is the vocabulary of errors. `own_errors`: the upstream's 4xx are
     in the caller's dialect already and keep their error object. `flatten`: `content_list_to_string` applies.
+    `grant`: where the bearer token of each request comes from, when the secret is none. `located`: the URL names the
+    model, so that each name that a wildcard serves has an endpoint of its own.
     """
 
     url: UpstreamURL
@@ -158,6 +161,8 @@ class Endpoint:
     translate: Translate | None = None
     own_errors: bool = False
     flatten: bool = True
+    grant: Grant | None = None
+    located: bool = False
 
 
 class Adapter(Protocol):

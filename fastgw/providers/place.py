@@ -129,14 +129,16 @@ def _name(name: str) -> str:
     return name
 
 
-def check_secret(secret: str) -> None:
-    """Raise the 401 `invalid upstream credentials` unless `secret` can be sent in a header field.
+def visible(text: str) -> bool:
+    """Whether the text is visible ASCII, which is what credentials are made of in every scheme (RFC 6750 §2.1)."""
+    return _VISIBLE_ASCII.fullmatch(text) is not None
 
-    Credentials are visible ASCII in every provider's scheme (RFC 6750 §2.1); anything else is a paste error.
-    """
+
+def check_secret(secret: str) -> None:
+    """Raise the 401 `invalid upstream credentials` unless `secret` can be sent in a header field."""
     if not secret or secret.isspace():
         raise invalid_credentials("provider_key.api_key is empty")
-    if not _VISIBLE_ASCII.fullmatch(secret):
+    if not visible(secret):
         raise invalid_credentials("provider_key.api_key contains invalid header characters")
 
 

@@ -1,18 +1,28 @@
 """Which adapter speaks for a provider key: a table, and the rules of who is asked."""
 
+import msgspec
+
 from fastgw.core.errors import GatewayError
-from fastgw.providers import anthropic, openai
+from fastgw.providers import anthropic, azure, openai
 from fastgw.providers.adapter import Adapter, Operation
+from fastgw.providers.overrides import Overrides
 from fastgw.resources.models import Model, ProviderKey
 
-ADAPTERS: dict[str, Adapter] = {"openai": openai.Adapter(), "anthropic": anthropic.Adapter()}
+ADAPTERS: dict[str, Adapter] = {
+    "openai": openai.Adapter(),
+    "anthropic": anthropic.Adapter(),
+    "azure-openai": azure.Adapter(),
+}
 """By wire family."""
 
 NOT_OFFERED: dict[str, tuple[str, frozenset[str]]] = {
     "completions": ("text completions", frozenset({"anthropic", "azure-openai", "bedrock", "vertex"})),
-    "embeddings": ("embeddings", frozenset({"anthropic", "azure-openai"})),
+    "embeddings": ("embeddings", frozenset({"anthropic"})),
 }
 """Operations that some families do not have: how callers know them, and these families."""
+
+OWN_FIELDS: dict[str, frozenset[str]] = {"azure-openai": frozenset({azure.VERSION_FIELD})}
+"""Default body fields that a family takes for itself: they are no members of bodies."""
 
 
 def wire_family(provider: str, adapter: str | None) -> str | None:
@@ -34,6 +44,15 @@ def adapter_for(operation: Operation, model: Model, key: ProviderKey) -> Adapter
     if adapter is None:
         raise GatewayError(503, "provider_unavailable", "no bridge registered for provider", fault="gateway")
     return adapter
+
+
+def overrides_for(key: ProviderKey, namespace: str) -> Overrides | None:
+    """What a provider key changes in requests, without what its family takes for itself."""
+    request, own = key.request, OWN_FIELDS.get(wire_family(key.provider, key.adapter) or "", frozenset())
+    if request is not None and not own.isdisjoint(request.default_body_fields):
+        fields = {name: value for name, value in request.default_body_fields.items() if name not in own}
+        request = msgspec.structs.replace(request, default_body_fields=fields)
+    return Overrides.compile(request, key.response, namespace)
 
 
 def speaks_messages(model: Model, key: ProviderKey) -> bool:

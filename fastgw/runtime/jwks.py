@@ -7,28 +7,16 @@ document keeps serving, and nobody waits for an issuer that is known to be down.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import orjson
 
-from fastgw.core.proxies import Proxies
 from fastgw.core.urls import embeds_credentials, origin
 from fastgw.runtime.link import FetchKeys, Keys
+from fastgw.runtime.outbound import FetchError
 from fastgw.telemetry.log import Log
-
-if TYPE_CHECKING:
-    import aiohttp
-
-    from fastgw.config.schema import OutboundTls
 
 CACHE_SECONDS = 600.0
 SPACING = 1.0
-FETCH_SECONDS = 5.0
-MAX_DOCUMENT = 512 * 1024
-
-
-class FetchError(Exception):
-    """The document could not be had; the text says why, without any of its content."""
 
 
 class _Document:
@@ -162,60 +150,3 @@ def json_object(data: bytes) -> dict[str, object]:
     if not isinstance(document, dict):
         raise FetchError("the document is not a JSON object")
     return document
-
-
-class Fetcher:
-    """Gets documents over HTTP with the deployment's trust. The client is loaded with the first request."""
-
-    def __init__(self, tls: "OutboundTls", proxies: Proxies | None = None) -> None:
-        self._tls = tls
-        self._proxies = proxies
-        self._session: aiohttp.ClientSession | None = None
-
-    async def get(self, address: str) -> bytes:
-        """The body of a 200. Raises FetchError for everything else."""
-        import aiohttp
-
-        try:
-            place = origin(address)
-            proxy = self._proxies.leading_to(*place) if self._proxies is not None else None
-            pass_on = {"proxy-authorization": proxy.authorization} if proxy is not None and proxy.authorization else {}
-            async with self._client().get(
-                address,
-                allow_redirects=False,
-                proxy=proxy.url if proxy is not None else None,
-                proxy_headers=pass_on,
-                # Without a tunnel the proxy reads the request itself.
-                headers=pass_on if place.scheme == "http" else None,
-            ) as answer:
-                if answer.status != 200:
-                    raise FetchError(f"status {answer.status}")
-                data = bytearray()
-                async for chunk in answer.content.iter_any():
-                    data += chunk
-                    if len(data) > MAX_DOCUMENT:
-                        raise FetchError("the document is too large")
-                return bytes(data)
-        except TimeoutError:
-            raise FetchError("no complete answer in time") from None
-        except (aiohttp.ClientError, ValueError, OSError) as error:
-            raise FetchError(f"{type(error).__name__}: {error}") from None
-
-    async def close(self) -> None:
-        """Give back the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _client(self) -> "aiohttp.ClientSession":
-        if self._session is None:
-            import aiohttp
-
-            from fastgw.upstream.tls import build_context
-
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=build_context(self._tls)),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS),
-                headers={"accept": "application/json"},
-            )
-        return self._session

@@ -6,10 +6,11 @@ there is no compatibility to keep.
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
+from fastgw.core.grants import Grant
 from fastgw.http.certificate import Pair
 from fastgw.telemetry.metrics import Definition
 
@@ -62,7 +63,26 @@ class Keys(msgspec.Struct, tag=True, frozen=True):
     error: str | None = None
 
 
-Message = Configure | Pair | Stop | Staged | Announce | FetchKeys | Keys
+class Mint(msgspec.Struct, tag=True, frozen=True):
+    """From a worker: an access token is wanted."""
+
+    id: int
+    grant: Grant
+
+
+class Minted(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: the answer to `Mint` with this `id`: a token that serves for `seconds`, or what went wrong."""
+
+    id: int
+    token: str = ""
+    seconds: float = 0.0
+    failure: Literal["transport", "status", "config", "decode"] | None = None
+    detail: str = ""
+    status: int = 0
+    retry_after: str | None = None
+
+
+Message = Configure | Pair | Stop | Staged | Announce | FetchKeys | Keys | Mint | Minted
 
 
 class Link(asyncio.Protocol):

@@ -33,10 +33,12 @@ from fastgw.resources.notices import config_notices, resource_notices
 from fastgw.resources.report import ResourcesError
 from fastgw.runtime.admin import AdminKeys, AdminPages, LoadedRecords
 from fastgw.runtime.errors import BootError
+from fastgw.runtime.grants import GrantServer
 from fastgw.runtime.handoff import channel
-from fastgw.runtime.jwks import Fetcher, KeyServer
-from fastgw.runtime.link import Announce, Configure, FetchKeys, Keys, Message, Stop
+from fastgw.runtime.jwks import KeyServer
+from fastgw.runtime.link import Announce, Configure, FetchKeys, Keys, Message, Mint, Minted, Stop
 from fastgw.runtime.lull import refuse_handshakes
+from fastgw.runtime.outbound import Fetcher
 from fastgw.runtime.overview import Overview
 from fastgw.runtime.process import WorkerProcess
 from fastgw.runtime.status import StatusPages, StatusState
@@ -113,6 +115,7 @@ class Supervisor:
         self._tables: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ))
+        self._grants = GrantServer(self._loop, self._fetcher.post)
         self._keys = KeyServer(self._loop, self._fetcher.get, self._board.set_keys, log)
 
     async def run(self) -> None:
@@ -348,6 +351,8 @@ class Supervisor:
             self._exposition.define(worker.index, message.definition)
         elif isinstance(message, FetchKeys):
             self._background(self._send_keys(worker, message))
+        elif isinstance(message, Mint):
+            self._background(self._send_token(worker, message))
 
     async def _send_keys(self, worker: WorkerProcess, question: FetchKeys) -> None:
         try:
@@ -356,6 +361,14 @@ class Supervisor:
             # A worker has requests waiting for this: it must hear of it whatever happens.
             self._log.defect("key set request failed", error)
             answer = Keys(question.id, error="internal error")
+        worker.send(answer)
+
+    async def _send_token(self, worker: WorkerProcess, question: Mint) -> None:
+        try:
+            answer = await self._grants.answer(question)
+        except Exception as error:
+            self._log.defect("token request failed", error)
+            answer = Minted(question.id, failure="config", detail="internal error")
         worker.send(answer)
 
     def _gone(self, worker: WorkerProcess) -> None:

@@ -30,9 +30,10 @@ from fastgw.http.connection import Connection
 from fastgw.http.listen import Acceptor
 from fastgw.http.server import Server
 from fastgw.resources.models import decode_resources
+from fastgw.runtime.grants import WorkerTokens
 from fastgw.runtime.handoff import Taker
 from fastgw.runtime.keys import WorkerKeys
-from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Staged, Stop
+from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Minted, Staged, Stop
 from fastgw.state.board import Board
 from fastgw.telemetry.log import Log, parse_level
 from fastgw.telemetry.metrics import Registry
@@ -56,6 +57,7 @@ class Worker:
         self._finished = asyncio.Event()
         self._link = Link(self._received, self._orphaned)
         self._keys = WorkerKeys(self._loop, self._link.send, board.keys)
+        self._tokens = WorkerTokens(self._loop, self._link.send)
         self._server: Server | None = None
         self._handed_server: Server | None = None
         self._acceptor: Acceptor | None = None
@@ -87,6 +89,8 @@ class Worker:
             self._stop()
         elif isinstance(message, Keys):
             self._keys.received(message)
+        elif isinstance(message, Minted):
+            self._tokens.received(message)
 
     def _configure(self, message: Configure) -> None:
         try:
@@ -125,7 +129,7 @@ class Worker:
         )
         self._compiler = Compiler(config, self._pools, log)
         gateway = self._gateway = Gateway(
-            loop, config, self._board, self._index, registry, log, serve, self._keys, self._tables
+            loop, config, self._board, self._index, registry, log, serve, self._keys, self._tokens, self._tables
         )
 
         def make(connection: Connection, request: Request) -> Exchange:

@@ -34,8 +34,9 @@ from fastgw.gateway.snapshot import Caller, Snapshot
 from fastgw.http.connection import Connection
 from fastgw.http.server import Server
 from fastgw.policy.access import ModelPatterns
+from fastgw.runtime.grants import WorkerTokens
 from fastgw.runtime.keys import WorkerKeys
-from fastgw.runtime.link import FetchKeys
+from fastgw.runtime.link import FetchKeys, Mint
 from fastgw.state.board import Board
 from fastgw.telemetry.log import Log
 from fastgw.telemetry.metrics import Registry
@@ -252,6 +253,15 @@ def no_keys(loop: asyncio.AbstractEventLoop) -> WorkerKeys:
     return WorkerKeys(loop, send, lambda: 0)
 
 
+def no_tokens(loop: asyncio.AbstractEventLoop) -> WorkerTokens:
+    """Access tokens for a gateway without grants: never asked for."""
+
+    def send(question: Mint) -> None:
+        raise AssertionError(question)
+
+    return WorkerTokens(loop, send)
+
+
 class World:
     """One worker's server with one caller. `seen` lists the bodies that reached `/echo` and `/park`. With a real loop,
     it is for an `Acceptor` to connect."""
@@ -265,9 +275,8 @@ class World:
         loop = real_loop or cast(asyncio.AbstractEventLoop, self.loop)
         config = Config(proxy=Proxy(addr="127.0.0.1:1", request_body_limit_bytes=body_limit), downstream=Downstream())
         registry = Registry(region, lambda definition: None)
-        self.gateway = WorldGateway(
-            loop, config, self.board, 0, registry, Log(0), serve.serve, no_keys(loop), Shared({})
-        )
+        idle = no_keys(loop), no_tokens(loop), Shared({})
+        self.gateway = WorldGateway(loop, config, self.board, 0, registry, Log(0), serve.serve, *idle)
         self.gateway.world = self
         caller = Caller("k1", "caller", ModelPatterns(["*"]), False, None, None, None, None)
         self.gateway.stage(Snapshot(1, {key_hash(API_KEY): caller}, {}, [("m", "mock")]))

@@ -74,7 +74,7 @@ def test_a_worker_without_traffic_does_not_collect_snapshots(config: Config) -> 
     registry = Registry(board.region(0), lambda definition: None)
     nothing: Any = None
     loop = asyncio.new_event_loop()
-    gateway = Gateway(loop, config, board, 0, registry, Log(0), nothing, nothing, Shared({}))
+    gateway = Gateway(loop, config, board, 0, registry, Log(0), nothing, nothing, nothing, Shared({}))
     snapshots = [Snapshot(revision, {}, {}, [], nothing) for revision in range(1, 6)]
     for snapshot in snapshots:
         gateway.stage(snapshot)

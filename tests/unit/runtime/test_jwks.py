@@ -11,9 +11,10 @@ import pytest
 from fastgw.config.schema import OutboundTls
 from fastgw.core.proxies import Proxies
 from fastgw.gateway.keys import KeyAddress, KeySet, KeysUnavailable
-from fastgw.runtime.jwks import MAX_DOCUMENT, Fetcher, FetchError, KeyServer
+from fastgw.runtime.jwks import KeyServer
 from fastgw.runtime.keys import WorkerKeys
 from fastgw.runtime.link import FetchKeys, Keys
+from fastgw.runtime.outbound import MAX_DOCUMENT, Fetcher, FetchError
 from fastgw.telemetry.log import LEVELS, Log
 from tests.support.forwardproxy import ForwardProxy
 from tests.support.issuer import DISCOVERY, JWKS, Issuer, issuer
@@ -401,7 +402,7 @@ def test_what_is_not_accepted(answer: tuple[int, dict[str, str], bytes], why: st
 
 
 def test_an_issuer_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastgw.runtime.jwks.FETCH_SECONDS", 0.05)
+    monkeypatch.setattr("fastgw.runtime.outbound.FETCH_SECONDS", 0.05)
     with issuer() as running:
         running.open.clear()
         with pytest.raises(FetchError, match="no complete answer in time"):

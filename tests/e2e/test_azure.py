@@ -1,0 +1,145 @@
+"""Azure deployments behind the gateway: resource keys, tokens of Entra ID, wildcards."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from tests.support.gateway import gateway, resources
+from tests.support.mock import Mock, mock_upstream
+from tests.support.observe import ask
+
+ENTRA = {"tenant_id": "t-1", "client_id": "c-1", "client_secret": "entra-secret"}
+
+
+class Authority(http.server.ThreadingHTTPServer):
+    """Grants tokens `granted-1`, `granted-2`, ... and keeps the forms."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Grant)
+        self.forms: list[tuple[str, dict[str, list[str]]]] = []
+        self.status = 200
+
+
+class _Grant(http.server.BaseHTTPRequestHandler):
+    server: Authority
+
+    def do_POST(self) -> None:
+        form = self.rfile.read(int(self.headers["content-length"])).decode()
+        self.server.forms.append((self.path, parse_qs(form)))
+        document = {"access_token": f"granted-{len(self.server.forms)}", "expires_in": 3600}
+        body = json.dumps(document if self.server.status == 200 else {"error": "invalid_client"}).encode()
+        self.send_response(self.server.status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def authority() -> Iterator[Authority]:
+    with Authority() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+def azure(mock: Mock, secret: str = "az-key", **model: Any) -> dict[str, Any]:
+    document = resources(mock.origin, retries=0, **model)
+    document["provider_keys"][0].update(provider="azure", adapter="azure-openai", api_key=secret)
+    return document
+
+
+def sent(mock: Mock) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Path, headers and body of the newest request."""
+    request = mock.requests()[-1]
+    headers = {name.lower(): value for name, value in request["headers"]}
+    return request["path"], headers, json.loads(request["body"])
+
+
+def test_a_resource_key() -> None:
+    with mock_upstream(record=10) as mock, gateway(azure(mock, model_name="dep-1")) as gw:
+        for stream in (False, True):
+            answer = ask(gw, "fast-chat", stream=stream)
+            assert (answer.end, answer.status) == ("complete", 200)
+            path, headers, body = sent(mock)
+            assert path == "/openai/deployments/dep-1/chat/completions?api-version=2024-10-21"
+            assert headers["api-key"] == "az-key"
+            assert "authorization" not in headers
+            assert body["model"] == "dep-1"
+        assert b'"model":"fast-chat"' in answer.body.replace(b" ", b"")
+
+
+def test_a_wildcard_reaches_the_deployment_of_its_name() -> None:
+    with mock_upstream(record=10) as mock, gateway(azure(mock, display_name="az/*", model_name="*")) as gw:
+        assert ask(gw, "az/gpt-4o").status == 200
+        assert sent(mock)[0].startswith("/openai/deployments/gpt-4o/")
+        refused = ask(gw, "az/a.b")
+        assert refused.status == 400
+        assert refused.json()["error"]["message"].startswith(
+            'invalid upstream configuration: azure deployment name "a.b" contains URL-control characters'
+        )
+
+
+def test_tokens_of_entra_id_are_granted_once_for_all_workers() -> None:
+    with mock_upstream(record=50) as mock, authority() as entra:
+        secret = json.dumps({**ENTRA, "authority_host": f"http://127.0.0.1:{entra.server_port}"})
+        document = azure(mock, secret)
+        with gateway(document, {"proxy": {"workers": 2}}) as gw:
+            for _ in range(20):
+                assert ask(gw, "fast-chat").status == 200
+                assert sent(mock)[1]["authorization"] == "Bearer granted-1"
+                assert "api-key" not in sent(mock)[1]
+            assert entra.forms == [
+                (
+                    "/t-1/oauth2/v2.0/token",
+                    {
+                        "grant_type": ["client_credentials"],
+                        "client_id": ["c-1"],
+                        "client_secret": ["entra-secret"],
+                        "scope": ["https://cognitiveservices.azure.com/.default"],
+                    },
+                )
+            ]
+            document["provider_keys"][0]["api_key"] = secret.replace("entra-secret", "rotated")
+            gw.write_resources(document)
+            gw.reload()
+            gw.wait_log("resources file reloaded")
+            assert ask(gw, "fast-chat").status == 200
+            assert sent(mock)[1]["authorization"] == "Bearer granted-2"
+            assert "entra-secret" not in gw.log
+
+
+@pytest.mark.parametrize(("status", "answered", "kind"), [(400, 500, "config_error"), (503, 502, "upstream_error")])
+def test_an_authority_that_refuses(status: int, answered: int, kind: str) -> None:
+    with mock_upstream() as mock, authority() as entra:
+        entra.status = status
+        secret = json.dumps({**ENTRA, "authority_host": f"http://127.0.0.1:{entra.server_port}"})
+        with gateway(azure(mock, secret)) as gw:
+            answer = ask(gw, "fast-chat")
+            assert (answer.status, answer.json()["error"]["type"]) == (answered, kind)
+            assert mock.stats()["requests"] == 0
+            entra.status = 200
+            assert ask(gw, "fast-chat").status == 200
+
+
+def test_errors_are_told_in_general_terms() -> None:
+    body = {"error": {"code": "DeploymentNotFound", "message": "resource acme has no dep-1"}}
+    with mock_upstream() as mock, gateway(azure(mock)) as gw:
+        answer = ask(gw, "fast-chat", status=404, error=body["error"])
+        assert answer.status == 404
+        assert "acme" not in answer.body.decode()
+        assert answer.json()["error"]["message"] == "upstream deployment or model not found"

@@ -7,7 +7,7 @@ import msgspec
 import orjson
 
 from fastgw.config.schema import Config
-from fastgw.core.errors import GatewayError, misconfigured
+from fastgw.core.errors import GatewayError, invalid_request, misconfigured
 from fastgw.gateway.identity import compile_identity
 from fastgw.gateway.snapshot import Caller, Flaws, Operation, Snapshot, Target
 from fastgw.policy.access import ModelPatterns, Networks
@@ -16,6 +16,7 @@ from fastgw.providers import adapter
 from fastgw.providers.place import UpstreamURL
 from fastgw.providers.registry import adapter_for, overrides_for
 from fastgw.resources.models import VIRTUAL, ApiKey, Model, ProviderKey, Resources, Row
+from fastgw.resources.report import quoted
 from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Origin, Pools
 from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
@@ -97,12 +98,9 @@ class Compiler:
         if model.shape != "direct":
             raise virtual(operation, model)
         if key is None:
-            raise GatewayError(
-                400,
-                "invalid_request_error",
-                f'request payload is invalid: model "{model.display_name}" references unknown provider_key_id '
-                f'"{model.provider_key_id}"',
-            )
+            named = f"unknown provider_key_id {quoted(model.provider_key_id or '')}"
+            reason = f"model {quoted(model.display_name)} references {named}"
+            raise invalid_request(reason, param="model", code="invalid_parameter")
         endpoint = adapter_for(operation, model, key).endpoint(operation, model, key, self._config.namespace)
 
         def origin(place: UpstreamURL) -> Origin:
@@ -172,13 +170,14 @@ def listing(models: Iterable[Row[Model]], namespace: str, virtual: bool) -> list
 
 def virtual(operation: adapter.Operation, model: Model) -> GatewayError:
     """What a call of a model that other models serve gets."""
+    name = quoted(model.display_name)
     if operation not in SINGLE_TARGET:
-        reason = f'model "{model.display_name}" is a {VIRTUAL[model.shape].label}, which this version does not serve'
+        reason = f"model {name} is a {VIRTUAL[model.shape].label}, which this version does not serve"
         return GatewayError(503, "provider_unavailable", reason, fault="gateway")
-    reason = f'model "{model.display_name}" has no provider (routing models can\'t be dispatched directly)'
+    reason = f"model {name} has no provider (routing models can't be dispatched directly)"
     if model.shape == "ensemble":
         reason = f"model `{model.display_name}` is an ensemble model; only /v1/chat/completions is supported"
-    return GatewayError(400, "invalid_request_error", f"request payload is invalid: {reason}")
+    return invalid_request(reason, param="model", code="invalid_parameter")
 
 
 def flaw(error: GatewayError) -> Callable[[], GatewayError]:

@@ -4,6 +4,7 @@ from fastgw.core.errors import GatewayError
 from fastgw.gateway.authenticate import client_address
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.snapshot import Target
+from fastgw.resources.report import quoted
 
 
 def resolve(ex: Exchange, name: str) -> Target:
@@ -41,9 +42,3 @@ def unknown_model(name: str) -> GatewayError:
     """404 for a name that nothing serves."""
     message = f"model {quoted(name)} not found"
     return GatewayError(404, "model_not_found", message, param="model", code="model_not_found")
-
-
-def quoted(name: str) -> str:
-    """A name between double quotes, quotes and backslashes in it escaped."""
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -183,9 +183,7 @@ class Pool:
             return ClientRequest("POST", url, loop=self._loop, ssl=origin.tls or True)
         if self.forwarding:
             return ClientRequest("POST", URL(proxy.url), loop=self._loop)
-        fields = {"Host": f"{url.host_subcomponent}:{origin.port}"}
-        if proxy.authorization is not None:
-            fields["Proxy-Authorization"] = proxy.authorization
+        fields = {} if proxy.authorization is None else {"Proxy-Authorization": proxy.authorization}
         return ClientRequest(
             "POST", url, loop=self._loop, ssl=origin.tls or True, proxy=URL(proxy.url), proxy_headers=fields
         )

@@ -24,15 +24,17 @@ def config(**upstream: Any) -> Config:
     return msgspec.convert({"proxy": {"addr": "127.0.0.1:3000"}, "upstream": upstream}, Config)
 
 
-def compiled(settings: Config, key: ProviderKey | None) -> Target:
-    model = Model(display_name="m", provider="p", model_name="u", provider_key_id="k")
+DIRECT = Model(display_name="m", provider="p", model_name="u", provider_key_id="k")
+
+
+def compiled(settings: Config, key: ProviderKey | None, model: Model = DIRECT) -> Target:
     rows = () if key is None else (Row("k", key),)
     resources = Resources(provider_keys=rows, models=(Row("m", model),), source_hash="")
 
     async def scene() -> Target:
         pools = Pools(asyncio.get_running_loop(), PoolSettings())
         try:
-            found = Compiler(settings, pools, Log(0)).snapshot(1, resources).model("m")
+            found = Compiler(settings, pools, Log(0)).snapshot(1, resources).model(model.display_name)
         finally:
             await pools.close()
         assert found is not None
@@ -52,6 +54,32 @@ def test_a_key_that_does_not_exist() -> None:
     assert not target.operations
     for operation in ("chat/completions", "completions", "embeddings"):
         assert told(target, operation) == (400, "invalid_request_error", message)
+        error = target.flaws[operation]()
+        assert (error.param, error.code) == ("model", "invalid_parameter")
+
+
+VIRTUAL = {
+    "routing": {"targets": [{"model": "a"}]},
+    "semantic": {
+        "embedding_model": "e",
+        "default": "a",
+        "routes": [{"name": "r", "target": "a", "examples": ["x"]}],
+        "match": {"threshold": 0.5},
+    },
+    "ensemble": {"panel": [{"model": "a"}], "judge": {"model": "a"}},
+}
+
+
+@pytest.mark.parametrize("shape", VIRTUAL)
+@pytest.mark.parametrize("operation", ["completions", "embeddings"])
+def test_models_that_are_served_by_others_have_no_single_target(shape: str, operation: str) -> None:
+    target = compiled(config(), None, msgspec.convert({"display_name": 'a "b"', shape: VIRTUAL[shape]}, Model))
+    message = 'model "a \\"b\\"" has no provider (routing models can\'t be dispatched directly)'
+    if shape == "ensemble":
+        message = 'model `a "b"` is an ensemble model; only /v1/chat/completions is supported'
+    assert told(target, operation) == (400, "invalid_request_error", f"request payload is invalid: {message}")
+    error = target.flaws[operation]()
+    assert (error.param, error.code) == ("model", "invalid_parameter")
 
 
 @pytest.mark.parametrize("adapter", ["anthropic", "azure-openai", "bedrock", "vertex"])

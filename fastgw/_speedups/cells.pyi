@@ -1,6 +1,12 @@
 from collections.abc import Iterable
 from typing import final
 
+SUMMARY_STEPS: int
+SUMMARY_CELLS: int
+SUMMARY_LOW: float
+SUMMARY_RATIO: float
+SUMMARY_WINDOW: int
+
 @final
 class Cells:
     @property
@@ -9,6 +15,7 @@ class Cells:
     def __len__(self) -> int: ...
     def close(self) -> None: ...
     def get(self, i: int) -> int: ...
+    def read(self, i: int, n: int) -> list[int]: ...
     def set(self, i: int, v: int) -> None: ...
     def add(self, i: int, n: int) -> int: ...
     def swap(self, i: int, v: int) -> int: ...
@@ -36,13 +43,25 @@ class Buckets:
     def observe(self, seconds: float) -> None: ...
 
 @final
+class Summary:
+    def __new__(cls, cells: Cells, index: int) -> Summary: ...
+    @property
+    def index(self) -> int: ...
+    def observe(self, seconds: float, now: float) -> None: ...
+
+@final
 class Tally:
     def __new__(
         cls,
         requests: tuple[Cell, ...],
-        prompt: tuple[Cell, ...],
-        completion: tuple[Cell, ...],
-        total: tuple[Cell, ...],
-        latency: Buckets,
+        prompt: tuple[Cell, ...] = (),
+        completion: tuple[Cell, ...] = (),
+        total: tuple[Cell, ...] = (),
+        durations: tuple[Summary, ...] = (),
+        latency: Buckets | None = None,
+        ttft: Buckets | None = None,
+        first: Summary | None = None,
     ) -> Tally: ...
-    def count(self, prompt: int, completion: int, seconds: float) -> None: ...
+    def count(
+        self, prompt: int, completion: int, total: int, started: float, headed: float, now: float, ttft: float
+    ) -> None: ...

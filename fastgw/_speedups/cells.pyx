@@ -13,7 +13,7 @@ while another thread uses the same object; other processes and other mappings ar
 cimport cython
 
 from cpython.exc cimport PyErr_SetFromErrno
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, ceil, log
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.stdlib cimport free, malloc
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
@@ -37,6 +37,19 @@ cdef extern from "cells.h" nogil:
 cdef enum:
     # An edge list longer than this is a mistake of the caller, and the search for a bucket is linear.
     MAX_EDGES = 256
+    # Steps of a summary: durations up to 0.5 ms, then each a fifth longer than the one before, the last without end.
+    STEPS = 80
+    WINDOW_SECONDS = 30
+
+SUMMARY_STEPS = STEPS
+SUMMARY_CELLS = STEPS + 3
+SUMMARY_LOW = 0.0005
+SUMMARY_RATIO = 1.2
+SUMMARY_WINDOW = WINDOW_SECONDS
+
+cdef double _LOW = SUMMARY_LOW
+cdef double _PER_STEP = 1.0 / log(SUMMARY_RATIO)
+cdef int64_t _EVEN = 0xFFFFFFFF
 
 
 cdef int refuse(Cells cells, Py_ssize_t i) except -1:
@@ -100,6 +113,17 @@ cdef class Cells:
         if <size_t>i >= <size_t>self.count:
             refuse(self, i)
         return cell_load(self.base + i)
+
+    def read(self, Py_ssize_t i, Py_ssize_t n):
+        """The values of the `n` cells from `i` on, one by one: not a picture of one moment."""
+        cdef Py_ssize_t k
+        if n < 1:
+            return []
+        if <size_t>i >= <size_t>self.count:
+            refuse(self, i)
+        if n > self.count - i:
+            refuse(self, i + n - 1)
+        return [cell_load(self.base + k) for k in range(i, i + n)]
 
     def set(self, Py_ssize_t i, int64_t v):
         if <size_t>i >= <size_t>self.count:
@@ -253,36 +277,108 @@ cdef class Buckets:
 
 
 @cython.final
+cdef class Summary:
+    """Durations of one series, for one writer: their number and sum since ever, and how they were spread lately.
+
+    In the SUMMARY_CELLS cells of `cells` from `index` on: the sum in millionths; the number; the window of the newest
+    duration; then one cell per step. A window is WINDOW_SECONDS of the clock that `now` is read from. The lower half
+    of a step's cell counts the durations of an even window, the upper half those of an odd one, so that the spread
+    covers the newest window and the one before. Half a cell holds 2**32 - 1, which no process can count in a window.
+    """
+
+    cdef Cells cells
+    cdef readonly Py_ssize_t index
+
+    def __cinit__(self, Cells cells not None, Py_ssize_t index):
+        if <size_t>index >= <size_t>cells.count:
+            refuse(cells, index)
+        if STEPS + 3 > cells.count - index:
+            refuse(cells, index + STEPS + 2)
+        self.cells = cells
+        self.index = index
+
+    def observe(self, double seconds, double now):
+        """Count one duration at `now`. A negative one, or NaN, counts as 0; more than 10**12 counts as that."""
+        if self.cells.base == NULL:
+            refuse(self.cells, self.index)
+        summarize(self.cells.base + self.index, seconds, now)
+
+
+cdef void summarize(int64_t *first, double seconds, double now) noexcept:
+    cdef int64_t window = <int64_t>(now / WINDOW_SECONDS)
+    cdef int64_t newest = cell_load(first + 2)
+    cdef int64_t kept
+    cdef int k
+    if not seconds > 0.0:
+        seconds = 0.0
+    elif seconds > 1e12:
+        seconds = 1e12
+    if window != newest:
+        # Cleared before the window is announced: a reader that comes in between does not look at this half yet.
+        kept = 0 if window != newest + 1 else _EVEN if window & 1 else ~_EVEN
+        for k in range(STEPS):
+            cell_store(first + 3 + k, cell_load(first + 3 + k) & kept)
+        cell_store(first + 2, window)
+    k = 0
+    if seconds > _LOW:
+        # The subtrahend keeps what is exactly an upper limit below it in spite of rounding.
+        k = <int>ceil(log(seconds / _LOW) * _PER_STEP - 1e-9)
+        if k > STEPS - 1:
+            k = STEPS - 1
+    cell_bump(first, <int64_t>(seconds * 1e6 + 0.5))
+    cell_bump(first + 1, 1)
+    cell_bump(first + 3 + k, <int64_t>1 << 32 if window & 1 else 1)
+
+
+@cython.final
 cdef class Tally:
     """The series of one kind of outcome, counted together with one call. For one writer.
 
-    `requests` rise by 1, `prompt`, `completion` and `total` by the tokens, `latency` gets the duration.
+    `requests` rise by 1, `prompt`, `completion` and `total` by the tokens, `durations` get the time to the start of the
+    answer, `latency` that to its end, `ttft` and `first` that to the first chunk of a stream.
     """
 
     cdef tuple requests
     cdef tuple prompt
     cdef tuple completion
     cdef tuple total
+    cdef tuple durations
     cdef Buckets latency
+    cdef Buckets ttft
+    cdef Summary first
 
-    def __cinit__(self, tuple requests not None, tuple prompt not None, tuple completion not None,
-                  tuple total not None, Buckets latency not None):
+    def __cinit__(self, tuple requests not None, tuple prompt=(), tuple completion=(), tuple total=(),
+                  tuple durations=(), Buckets latency=None, Buckets ttft=None, Summary first=None):
         self.requests = requests
         self.prompt = prompt
         self.completion = completion
         self.total = total
+        self.durations = durations
         self.latency = latency
+        self.ttft = ttft
+        self.first = first
 
-    def count(self, int64_t prompt, int64_t completion, double seconds):
-        """One finished request."""
+    def count(self, int64_t prompt, int64_t completion, int64_t total, double started, double headed, double now,
+              double ttft):
+        """One request that `started`, whose answer began at `headed`, and that is over `now`: all of one clock. `ttft`
+        is in seconds, negative when there was no chunk. A total below the sum of the others counts as that sum."""
+        cdef Summary series
         bump_all(self.requests, 1)
         if prompt:
             bump_all(self.prompt, prompt)
         if completion:
             bump_all(self.completion, completion)
-        if prompt or completion:
-            bump_all(self.total, prompt + completion)
-        self.latency.observe(seconds)
+        if prompt or completion or total:
+            bump_all(self.total, max(total, prompt + completion))
+        for series in self.durations:
+            series.observe(headed - started, now)
+        if self.latency is not None:
+            self.latency.observe(now - started)
+        if ttft >= 0.0:
+            if self.ttft is not None:
+                self.ttft.observe(ttft)
+            if self.first is not None:
+                self.first.observe(ttft, now)
 
 
 cdef int bump_all(tuple series, int64_t n) except -1:

@@ -401,6 +401,8 @@ cdef class ChatRequest:
 cdef struct Answer:
     const uint8_t *id
     size_t id_size
+    const uint8_t *model
+    size_t model_size
     bint has_usage
     chat_counts usage
 
@@ -507,6 +509,8 @@ cdef int scan_known(js_scan *s, js_edits *edits, Answer *answer, int field) noex
         answer.id = start + 1
         answer.id_size = s.p - start - 2
     elif field == ANSWER_MODEL:
+        answer.model = start + 1
+        answer.model_size = s.p - start - 2
         js_put_slot(edits, s, start, s.p, SLOT_MODEL)
     elif field == ANSWER_USAGE and kind != JS_OBJECT:
         js_put(edits, s, start, s.p, CHAT_NO_USAGE)
@@ -557,6 +561,7 @@ cdef class ChatAnswer:
     cdef bytes body
     cdef js_edits edits
     cdef readonly str id
+    cdef readonly str model
     cdef readonly long long prompt_tokens
     cdef readonly long long completion_tokens
     cdef readonly long long total_tokens
@@ -566,7 +571,7 @@ cdef class ChatAnswer:
 
     def __cinit__(self, bytes body not None):
         cdef js_scan s
-        cdef Answer answer = Answer(NULL, 0, False, chat_counts(0, 0, 0, 0, 0))
+        cdef Answer answer = Answer(NULL, 0, NULL, 0, False, chat_counts(0, 0, 0, 0, 0))
         js_edits_init(&self.edits)
         self.body = body
         begin(&s, body, JS_MAX_DEPTH)
@@ -575,6 +580,7 @@ cdef class ChatAnswer:
         if self.edits.failed:
             raise MemoryError
         self.id = text_of(answer.id, answer.id_size)
+        self.model = text_of(answer.model, answer.model_size)
         self.has_usage = answer.has_usage
         self.prompt_tokens = answer.usage.prompt
         self.completion_tokens = answer.usage.completion

@@ -89,6 +89,8 @@ cdef enum:
 cdef struct Chunk:  # what one parsed event says
     const uint8_t *id
     size_t id_size
+    const uint8_t *model_text
+    size_t model_size
     chat_counts usage
     bint model
     bint choices
@@ -183,6 +185,8 @@ cdef int scan_chunk(
                 chunk.id_size = s.p - start - 2
             elif js_key_is(&it, b"model"):
                 chunk.model = kind == JS_STRING
+                chunk.model_text = start + 1
+                chunk.model_size = s.p - start - 2
                 if rename:
                     js_put_slot(edits, s, start, s.p, 0)
             elif js_key_is(&it, b"error"):
@@ -191,6 +195,12 @@ cdef int scan_chunk(
                 js_drop(edits, s, it.sep, s.p, it.count - 1 - dropped)
                 dropped += 1
     return -1 if more < 0 else js_finish(s)
+
+
+cdef bytes plain(const uint8_t *text, size_t size):
+    """Checked string text without its escapes."""
+    cdef bytes found = PyBytes_FromStringAndSize(NULL, size)
+    return found[:js_decode(text, size, <uint8_t *>PyBytes_AS_STRING(found))]
 
 
 @cython.final
@@ -234,6 +244,7 @@ cdef class ChatStream:
     cdef readonly int failure
     cdef readonly bytes failure_data
     cdef readonly bytes id
+    cdef readonly bytes served_model    # the upstream's name for it, in the event that `id` is from
     cdef readonly long long prompt_tokens
     cdef readonly long long completion_tokens
     cdef readonly long long total_tokens
@@ -276,7 +287,7 @@ cdef class ChatStream:
         self.chunked = chunked
         self.max_frame = max_frame
         self.failure_data = b""
-        self.id = b""
+        self.id = self.served_model = b""
 
     def __dealloc__(self):
         js_edits_clear(&self.edits)
@@ -554,11 +565,10 @@ cdef class ChatStream:
             p += 1
 
     cdef int account(self, const Chunk *chunk) except -1:
-        cdef bytes found
         self.finish_seen |= chunk.finishes
         if chunk.id_size and not self.id:
-            found = PyBytes_FromStringAndSize(NULL, chunk.id_size)
-            self.id = found[:js_decode(chunk.id, chunk.id_size, <uint8_t *>PyBytes_AS_STRING(found))]
+            self.id = plain(chunk.id, chunk.id_size)
+            self.served_model = plain(chunk.model_text, chunk.model_size)
         if chunk.has_usage:
             self.has_usage = True
             self.prompt_tokens = max(self.prompt_tokens, chunk.usage.prompt)

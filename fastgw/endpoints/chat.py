@@ -103,5 +103,6 @@ def decode(ex: Exchange, body: bytes) -> ChatCall:
     except ScanError as error:
         raise not_json(error.field or None, CODES.get(error.reason) if error.field else None) from None
     if not request.messages:
+        ex.alias = request.model
         raise invalid_request("messages array must not be empty", param="messages", code="invalid_parameter")
     return ChatCall(request, body, orjson.dumps(request.model))

@@ -90,6 +90,7 @@ def decode(ex: Exchange, body: bytes) -> CompletionCall:
     except ScanError as error:
         raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
     if model is None or model[0] != STRING:
+        ex.alias = ""
         code = "missing_parameter" if model is None else "invalid_parameter"
         raise invalid_request("missing `model` field", param="model", code=code)
     return CompletionCall(

@@ -8,7 +8,9 @@ from fastgw.endpoints import chat, completions, embeddings, health, models
 from fastgw.gateway.account import settle
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import check_declared_length
+from fastgw.gateway.series import UNRESOLVED
 from fastgw.policy.rewrite import UrlRewriter
+from fastgw.telemetry.labels import endpoint_of
 
 Handler = Callable[[Exchange], Coroutine[None, Any, None]]
 
@@ -37,6 +39,8 @@ async def serve(ex: Exchange) -> None:
             if ex.gateway.rewriter is not None:
                 rewrite(ex, ex.gateway.rewriter)
             handler = route(ex)
+            ex.under_way = ex.gateway.accounts.in_flight(ex.endpoint)
+            ex.under_way(1)
             if ex.gateway.body_limit:
                 await check_declared_length(ex)
             await handler(ex)
@@ -88,6 +92,7 @@ def route(ex: Exchange) -> Handler:
         if names_model(path):
             ex.endpoint = "/v1/models/:id"
             return models.retrieve_model
+    ex.endpoint = endpoint_of(path)
     if path in GET or names_model(path):
         return wrong_method_get
     if path in POST:
@@ -132,4 +137,6 @@ async def wrong_method_post(ex: Exchange) -> None:
 
 async def removed_tunnel(ex: Exchange) -> None:
     """410 for paths under /passthrough/ that no route serves."""
+    ex.counted = True
+    ex.refused_as = UNRESOLVED
     raise GatewayError(410, "invalid_request_error", REMOVED_TUNNEL, code="endpoint_removed")

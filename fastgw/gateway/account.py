@@ -1,163 +1,20 @@
-"""What a finished exchange is worth: usage and request counters, and the access line.
+"""What a finished exchange is worth: counters, log lines, and a usage event per attempt.
 
-Series are bound once per caller, target and outcome, and live as long as the snapshot they belong to: counting a
-request is one dict lookup and one compiled call.
+The series are those of gateway/series.py, the lines those of gateway/lines.py.
 """
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from fastgw._speedups.cells import Tally
-from fastgw.core.errors import GatewayError, UpstreamFailure
-from fastgw.gateway.snapshot import Caller, Target
-from fastgw.policy.client_type import ClientTypes
-from fastgw.state.failures import Failures
-from fastgw.telemetry.metrics import Counter, Registry
+from fastgw.core.errors import GatewayError
+from fastgw.gateway.lines import access_line, call_line, refusal_line
+from fastgw.gateway.series import CHAT, LEFT
+from fastgw.gateway.snapshot import Target
+from fastgw.telemetry.labels import HANDLERS, TRACKED, endpoint_of
 
 if TYPE_CHECKING:
     from fastgw.gateway.exchange import Exchange
-
-UNKNOWN = "unknown"
-CHAT = frozenset(("chat/completions",))
-"""Operations by whose outcome the health of a model is judged."""
-MAX_AGENTS = 1024
-"""User agents whose classification is remembered."""
-MAX_AGENT = 256
-"""Bytes of the longest one that is."""
-MAX_LOGGED = 1024
-"""Characters of a caller's text in an access line: a model name may be as long as a body."""
-
-
-class Accounts:
-    """Counters of one worker."""
-
-    def __init__(self, registry: Registry, clients: ClientTypes, failures: Failures) -> None:
-        self._registry = registry
-        self._failures = failures
-        self._clients = clients
-        self._client_of: dict[bytes | None, str] = {}
-        self.allowed = registry.counter("auth_decisions_total", ("api_key", "allowed", "none")).inc
-
-    def allowed_token(self) -> None:
-        """A caller was let in with a token."""
-        self._registry.counter("auth_decisions_total", ("jwt", "allowed", "none")).inc()
-
-    def denied(self, method: str, reason: str) -> None:
-        """A caller was turned away."""
-        self._registry.counter("auth_decisions_total", (method, "denied", reason)).inc()
-
-    def attempt_failed(self, target: Target, operation: str, failure: UpstreamFailure) -> None:
-        """An attempt reached for the network in vain."""
-        row = target.row or target
-        for cell in self._attempt(row, False):
-            cell.inc()
-        if operation in CHAT and tells_of_health(failure):
-            self._failures.failed(row.name)
-
-    def relayed(self, target: Target, failure: GatewayError | None) -> None:
-        """A chat was relayed to its end, or to a failure on the way."""
-        row = target.row or target
-        if failure is None:
-            self._failures.succeeded(row.name)
-        elif tells_of_health(failure):
-            self._failures.failed(row.name)
-
-    def cancelled(self, ex: "Exchange") -> None:
-        """A caller left before the head of its answer."""
-        target = ex.target
-        labels = (
-            ex.endpoint,
-            target.name if target is not None else UNKNOWN,
-            target.key_id if target is not None else UNKNOWN,
-            target.key_name if target is not None else UNKNOWN,
-        )
-        self._registry.counter("proxy_client_cancelled_requests_total", labels).inc()
-
-    def body_refused(self, endpoint: str, outcome: str) -> None:
-        """A body declared more than the limit; `outcome` tells how reading the rest of it ended."""
-        labels = (endpoint, "openai", outcome)
-        self._registry.counter("proxy_request_body_limit_rejections_total", labels).inc()
-
-    def client_type(self, ex: "Exchange") -> str:
-        """The software that asked, by its User-Agent. Agents are remembered up to a bound."""
-        agent = ex.request.first(b"user-agent")
-        client = self._client_of.get(agent)
-        if client is None:
-            client = self._clients.classify((agent or b"").decode("latin-1"))
-            if len(self._client_of) < MAX_AGENTS and len(agent or b"") <= MAX_AGENT:
-                self._client_of[agent] = client
-        return client
-
-    def tally(self, ex: "Exchange") -> Tally:
-        """The series for the outcome of this exchange."""
-        caller, target = ex.caller, ex.target
-        row = (target.row or target) if target is not None else None
-        client = self.client_type(ex)
-        if caller is None:
-            return self._bind(ex, None, row, client)
-        key = (row, ex.endpoint, ex.stream, ex.status, ex.relayed, ex.error is None, client)
-        found: Tally | None = caller.series.get(key)
-        if found is None:
-            found = caller.series[key] = self._bind(ex, caller, row, client)
-        return found
-
-    def _attempt(self, row: Target, success: bool) -> tuple[Counter, ...]:
-        outcome = "deployment_success_responses_total" if success else "deployment_failure_responses_total"
-        labels = (row.provider, row.name, row.model_name, row.key_id)
-        return tuple(self._registry.counter(name, labels) for name in ("deployment_requests_total", outcome))
-
-    def _bind(self, ex: "Exchange", caller: Caller | None, row: Target | None, client: str) -> Tally:
-        counter = self._registry.counter
-        provider = row.provider.lower() if row is not None else UNKNOWN
-        model = row.name if row is not None else "unresolved"
-        streamed = "true" if ex.stream else "false"
-        usage = (
-            ex.endpoint,
-            "openai",
-            provider,
-            model,
-            row.model_name if row is not None else UNKNOWN,
-            row.key_id if row is not None else UNKNOWN,
-            row.key_name if row is not None else UNKNOWN,
-            caller.id if caller is not None else UNKNOWN,
-            (caller.team_id if caller is not None else None) or UNKNOWN,
-            (caller.user_id if caller is not None else None) or UNKNOWN,
-            (caller.user_name if caller is not None else None) or UNKNOWN,
-        )
-        result = outcome(ex.status)
-        names = ["proxy_requests_total", "llm_requests_total"]
-        if result != "success":
-            names.append("proxy_failed_requests_total")
-        requests = [counter("requests_total", (provider, model, str(ex.status), result))]
-        requests += [counter(name, (*usage, streamed, "false", str(ex.status), result)) for name in names]
-        if row is not None and ex.relayed:
-            requests += self._attempt(row, ex.error is None)
-        by_client = [
-            counter("llm_tokens_by_client_total", (client, model, kind)) for kind in ("input", "output", "total")
-        ]
-        return Tally(
-            tuple(requests),
-            (counter("llm_input_tokens_total", usage), by_client[0]),
-            (counter("llm_output_tokens_total", usage), by_client[1]),
-            (counter("llm_total_tokens_total", usage), by_client[2]),
-            self._registry.histogram(
-                "request_e2e_latency_seconds",
-                ("", ex.endpoint, model, provider, f"{ex.status // 100}xx", streamed),
-            ),
-        )
-
-
-def tells_of_health(failure: GatewayError) -> bool:
-    """The upstream is at fault, not the request: what a later attempt might not meet."""
-    return isinstance(failure, UpstreamFailure) and (failure.retryable or failure.timed_out)
-
-
-def outcome(status: int) -> str:
-    """The outcome label of a status."""
-    if 200 <= status < 400:
-        return "success"
-    if status == 429:
-        return "rate_limited"
-    return "upstream_error" if status >= 500 else "client_error"
+    from fastgw.gateway.gateway import Gateway
 
 
 def settle(ex: "Exchange") -> None:
@@ -169,6 +26,8 @@ def settle(ex: "Exchange") -> None:
     if ex.settled:
         return
     ex.settled = True
+    if ex.under_way is not None:
+        landed(ex)
     gateway = ex.gateway
     if ex.gone and not ex.head_sent:
         # Nothing was answered: a counter and a line of their own, none of the counters of answers.
@@ -178,52 +37,72 @@ def settle(ex: "Exchange") -> None:
         return
     if not ex.counted and ex.status != 413:
         return
-    seconds = ex.loop.time() - ex.started
+    event = event_status(ex)
+    now = monotonic()
     accounts = gateway.accounts
-    accounts.tally(ex).count(ex.prompt_tokens, ex.completion_tokens, seconds)
+    accounts.tally(ex, event).count(
+        ex.prompt_tokens, ex.completion_tokens, ex.total_tokens, ex.started, ex.headed or now, now, ex.ttft
+    )
     if ex.relayed and ex.target is not None and ex.operation in CHAT:
         accounts.relayed(ex.target, ex.error)
-    if gateway.log.access and not streamed(ex):
+    if gateway.log.access:
+        if event and ex.relayed:
+            call_line(ex, event)
+        if not ex.headed:
+            access_line(ex)
+    if event and accounts.sink is not None:
+        accounts.sink(ex, event, ex.error)
+
+
+def refusal(
+    gateway: "Gateway", request_id: bytes, method: bytes, path: bytes, status: int, kind: str, message: str
+) -> None:
+    """Count and log a request that the server refused before it became an exchange."""
+    gateway.accounts.refused(endpoint_of(path), status, monotonic())
+    if gateway.log.access:
+        refusal_line(gateway, request_id, method, path, status, kind, message)
+
+
+def opened(ex: "Exchange") -> None:
+    """The head of a stream is about to be written: its access line goes out now, its counts follow at its end."""
+    ex.head_sent = True
+    ex.status = 200
+    ex.headed = monotonic()
+    if ex.under_way is not None:
+        landed(ex)
+    if ex.gateway.log.access:
         access_line(ex)
 
 
-def streamed(ex: "Exchange") -> bool:
-    """The head of a stream has gone out; its access line was written with it."""
-    return ex.stream and ex.relayed and ex.head_sent
+def landed(ex: "Exchange") -> None:
+    """The answer begins, or nobody waits for it any more: the request is not in flight any longer."""
+    if ex.under_way is not None:
+        ex.under_way(-1)
+        ex.under_way = None
 
 
-def access_line(ex: "Exchange") -> None:
-    """One info line per request that got past authentication."""
-    target, error = ex.target, ex.error
-    row = (target.row or target) if target is not None else None
-    lost = ex.gone and not ex.head_sent
-    kind, text = (error.type, error.cause or error.message) if error is not None else (None, None)
-    if lost:
-        kind = "client_disconnected"
-        text = "client closed the request before the response head was written"
-    gateway = ex.gateway
-    gateway.log.request(
-        ex.request_id.decode(),
-        "proxy request completed",
-        {
-            "method": ex.request.method.decode(),
-            "path": ex.request.path.decode("ascii", "replace") if lost else ex.endpoint,
-            "status": ex.status,
-            "latency_ms": round((ex.loop.time() - ex.started) * 1000),
-            "provider": row.provider.lower() if row is not None else None,
-            "model": ex.alias[:MAX_LOGGED] or None,
-            "api_key_id": ex.caller.id if ex.caller is not None and not lost else None,
-            "prompt_tokens": None if streamed(ex) else ex.prompt_tokens or None,
-            "completion_tokens": None if streamed(ex) else ex.completion_tokens or None,
-            "total_tokens": None if streamed(ex) else ex.total_tokens or None,
-            "request_id": ex.request_id.decode(),
-            "provider_request_id": None
-            if streamed(ex) or ex.provider_request_id is None
-            else ex.provider_request_id[:256].decode("ascii", "replace"),
-            "served_by_model": row.name if row is not None else None,
-            "routing_attempt_count": ex.attempts or None,
-            "routing_fallback_count": 0 if ex.attempts else None,
-            "error_kind": kind,
-            "error": text[: 2 * MAX_LOGGED] if text is not None else None,
-        },
-    )
+def attempt_failed(ex: "Exchange", target: Target, failure: GatewayError) -> None:
+    """An attempt came to nothing. Where attempts are told apart it is an event of its own."""
+    ex.relayed = False
+    if failure.status == 501 or HANDLERS.get(ex.endpoint) not in TRACKED:
+        return
+    ex.failed += 1
+    accounts = ex.gateway.accounts
+    accounts.attempt_failed(ex, target, failure)
+    if accounts.sink is not None:
+        accounts.sink(ex, failure.status, failure)
+
+
+def event_status(ex: "Exchange") -> int:
+    """The status of the usage event that the end of the exchange is; 0 when it is none.
+
+    None: a request that was refused before it could be read, one whose failed attempts were all events already, and
+    an operation that the provider does not offer.
+    """
+    if ex.relayed:
+        if ex.gone:
+            return LEFT
+        return ex.status if ex.error is None else ex.error.status
+    if ex.alias is None or ex.status == 501 or ex.endpoint not in HANDLERS:
+        return 0
+    return 0 if ex.failed and ex.failed == ex.attempts else ex.status

@@ -13,7 +13,7 @@ from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.identity import Identity, Principal
 from fastgw.gateway.jwt import UNVERIFIED, Rejected
 from fastgw.gateway.snapshot import Caller
-from fastgw.telemetry.log import LEVELS
+from fastgw.telemetry.levels import LEVELS
 
 BEARER = b"Bearer "
 SHOWN = 128
@@ -124,7 +124,7 @@ def deny(
     """Count and log a denial."""
     ex.gateway.accounts.denied(method, reason)
     log = ex.gateway.log
-    if log.level >= LEVELS[level]:
+    if log.enabled(level, "fastgw::auth"):
         log.denied(
             LEVELS[level],
             message,

@@ -8,14 +8,16 @@ from fastgw.providers.adapter import Speaker
 
 
 class Tokens(NamedTuple):
-    """Usage as plain numbers."""
+    """Usage as plain numbers. Where only these are looked for, the names in the answer are not."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    id: str = ""
+    model: str = ""
 
 
-COUNTERS = tuple(name.encode() for name in Tokens._fields)
+COUNTERS = (b"prompt_tokens", b"completion_tokens", b"total_tokens")
 
 
 def tokens_of(body: bytes, usage: tuple[int, int, int] | None) -> Tokens:
@@ -28,7 +30,8 @@ def tokens_of(body: bytes, usage: tuple[int, int, int] | None) -> Tokens:
     except ScanError:
         # A counter that is given twice says nothing. Other members may hold what no JSON library reads.
         return Tokens()
-    return Tokens(*(0 if span is None else count(members, span) for span in found))
+    prompt, completion, total = (0 if span is None else count(members, span) for span in found)
+    return Tokens(prompt, completion, total)
 
 
 def count(members: bytes, span: tuple[int, int, int]) -> int:

@@ -2,9 +2,11 @@
 
 import random
 from functools import partial
+from time import monotonic
 
-from fastgw.core.errors import GatewayError, UpstreamFailure, transport_error
+from fastgw.core.errors import GatewayError, transport_error
 from fastgw.core.fiber import park
+from fastgw.gateway.account import attempt_failed
 from fastgw.gateway.call import Call
 from fastgw.gateway.coding import unpack, unpack_start
 from fastgw.gateway.estimates import lacking
@@ -33,15 +35,14 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
     fresh = False
     while True:
         ex.attempts += 1
+        ex.dispatched = monotonic()
         try:
             if operation is None:
                 raise target.flaws[call.operation]()
             await attempt(ex, call, target, operation, fresh)
             return
         except GatewayError as failure:
-            ex.relayed = False
-            if isinstance(failure, UpstreamFailure):
-                ex.gateway.accounts.attempt_failed(target, call.operation, failure)
+            attempt_failed(ex, target, failure)
             if ex.head_sent or ex.attempts > budget or not may_retry(failure, explicit):
                 raise
             # An upstream that closes idle connections may have closed several at once: what broke on a kept one must
@@ -76,7 +77,6 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         if not 200 <= answer.status < 300:
             reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
             raise answer_failure(answer.status, reason, answer.retry_after, operation.family, own=operation.own_errors)
-        ex.provider_request_id = answer.request_id
         ex.relayed = True
         if ex.stream:
             if deadline is not None:

@@ -5,6 +5,8 @@ who calls, what is asked for, where it goes, what it used. It pins the snapshot 
 """
 
 import asyncio
+from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from fastgw._speedups.head import Request
@@ -12,12 +14,14 @@ from fastgw.core.errors import ClientGone, Dialect, GatewayError, upstream_timeo
 from fastgw.core.fiber import Fiber, park
 from fastgw.core.tracecontext import TraceParent, trace_parent
 from fastgw.gateway.account import settle
+from fastgw.gateway.series import UNKNOWN
 
 if TYPE_CHECKING:
     from fastgw.gateway.gateway import Gateway
     from fastgw.gateway.identity import Principal
     from fastgw.gateway.relay import StreamRelay
     from fastgw.gateway.snapshot import Caller, Snapshot, Target
+    from fastgw.providers.adapter import RelayedStream, Reported
     from fastgw.upstream.connection import UpstreamConnection
 
 JSON_FIELD = b"content-type: application/json\r\n"
@@ -56,7 +60,15 @@ class Downstream(Protocol):
 
 
 class Exchange(Fiber):
-    """State of one request. Stages fill the fields in the order in which they stand here."""
+    """State of one request. Stages fill the fields in the order in which they stand in `__init__`.
+
+    `alias`: the model that was asked for, "" for none, None before the request was read. `headed`, `dispatched`: when
+    the head of a stream was sent, when the latest attempt began (`time.monotonic`, like `started`). `ttft`,
+    `delivered`: seconds from there to the first event of the upstream's, from `started` to the first event for the
+    caller; -1 before. `failed`: attempts that were usage events of their own. `reported`: what the answer says about
+    itself. `under_way`: takes the request out of the in-flight gauge, while it is in there. `refused_as`: its
+    `provider` label without a target.
+    """
 
     __slots__ = (
         "alias",
@@ -66,18 +78,23 @@ class Exchange(Fiber):
         "caller",
         "completion_tokens",
         "counted",
+        "delivered",
+        "dispatched",
         "downstream",
         "endpoint",
         "error",
+        "failed",
         "gateway",
         "gone",
         "head_sent",
+        "headed",
         "operation",
         "principal",
         "prompt_tokens",
-        "provider_request_id",
+        "refused_as",
         "relay",
         "relayed",
+        "reported",
         "request",
         "request_id",
         "settled",
@@ -87,6 +104,8 @@ class Exchange(Fiber):
         "stream",
         "target",
         "total_tokens",
+        "ttft",
+        "under_way",
         "upstream",
         "usage_estimated",
     )
@@ -100,7 +119,7 @@ class Exchange(Fiber):
         self.request = request
         self.snapshot: Snapshot = gateway.current()
         self.request_id: bytes = gateway.request_id(request)
-        self.started = self.loop.time()
+        self.started = monotonic()
         self.endpoint = "other"
         self.operation = ""
         self.awaits_body = False
@@ -108,12 +127,17 @@ class Exchange(Fiber):
         self.caller: Caller | None = None
         self.principal: Principal | None = None
         self.counted = False
-        self.alias = ""
+        self.alias: str | None = None
         self.stream = False
         self.target: Target | None = None
         self.upstream: UpstreamConnection | None = None
         self.relay: StreamRelay | None = None
         self.attempts = 0
+        self.failed = 0
+        self.dispatched = 0.0
+        self.ttft = -1.0
+        self.delivered = -1.0
+        self.headed = 0.0
         self.head_sent = False
         self.relayed = False
         self.settled = False
@@ -124,7 +148,9 @@ class Exchange(Fiber):
         self.completion_tokens = 0
         self.total_tokens = 0
         self.usage_estimated = False
-        self.provider_request_id: bytes | None = None
+        self.reported: Reported | RelayedStream | None = None
+        self.refused_as = UNKNOWN
+        self.under_way: Callable[[int], None] | None = None
 
     @property
     def dialect(self) -> Dialect:

@@ -8,11 +8,11 @@ from fastgw._speedups.head import Request, RequestIds
 from fastgw.config.schema import Config
 from fastgw.core.deadlines import Deadlines
 from fastgw.core.tables import Shared
-from fastgw.gateway.account import Accounts
 from fastgw.gateway.estimates import Estimates
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.grants import TokenSource
 from fastgw.gateway.keys import KeySource
+from fastgw.gateway.series import Accounts
 from fastgw.gateway.snapshot import Snapshot
 from fastgw.policy.client_ip import ClientAddress
 from fastgw.policy.client_type import ClientTypes
@@ -49,8 +49,9 @@ class Gateway:
         self.tokens = tokens
         self.registry = registry
         self.estimates = Estimates(loop, tables)
-        clients = ClientTypes(config.observability.metrics.client_type_rules)
-        self.accounts = Accounts(registry, clients, Failures(board.named))
+        metrics = config.observability.metrics
+        clients = ClientTypes(metrics.client_type_rules)
+        self.accounts = Accounts(registry, clients, Failures(board.named), metrics.buckets)
         self.draining = board.draining
         self.ready = board.ready
         self.address = ClientAddress(

@@ -1,9 +1,11 @@
 """The way back: whole answers, and streams byte by byte."""
 
+from time import monotonic
+
 from fastgw.core.deadlines import Deadlines
 from fastgw.core.errors import ClientGone, UpstreamFailure, decode_error, render_event, stream_aborted
 from fastgw.core.fiber import park
-from fastgw.gateway.account import access_line, settle
+from fastgw.gateway.account import opened, settle
 from fastgw.gateway.call import Call
 from fastgw.gateway.coding import Inflating, inflater
 from fastgw.gateway.estimates import lacking
@@ -19,6 +21,7 @@ STREAM_FIELDS = b"content-type: text/event-stream\r\ncache-control: no-cache\r\n
 def read_answer(ex: Exchange, speaker: Speaker, body: bytes) -> bytes:
     """The answer for the caller; what it used is noted. Raises a decode error."""
     out, usage = speaker.answer(body)
+    ex.reported = usage
     ex.prompt_tokens = usage.prompt_tokens
     ex.completion_tokens = usage.completion_tokens
     ex.total_tokens = usage.total_tokens or usage.prompt_tokens + usage.completion_tokens
@@ -40,6 +43,7 @@ async def relay_stream(
     relay = StreamRelay(ex, call, stream, family, connection, deadline)
     inflate = inflater(connection.answer.content_encoding)
     ex.relay = relay
+    ex.reported = stream
     try:
         if not target.stream_configured:
             relay.open()
@@ -72,6 +76,7 @@ class StreamRelay:
         "_keepalive",
         "_noted",
         "_stream",
+        "_young",
         "failure",
     )
 
@@ -87,6 +92,7 @@ class StreamRelay:
         self._ex = ex
         self._call = call
         self._stream = stream
+        self._young = True
         self._family = family
         self._connection = connection
         self._deadline = deadline
@@ -100,6 +106,8 @@ class StreamRelay:
     def feed(self, data: bytes) -> None:
         ex, stream = self._ex, self._stream
         out = stream.feed(data)
+        if self._young and stream.frames:
+            self._time(out)
         if out and (ex.head_sent or stream.frames):
             if not ex.head_sent:
                 self.open()
@@ -115,6 +123,15 @@ class StreamRelay:
             ex.resume()
         elif ex.downstream.write_paused:
             self.slow()
+
+    def _time(self, out: bytes) -> None:
+        """Note when the first event came, and when the first one was passed on."""
+        ex, now = self._ex, monotonic()
+        if ex.ttft < 0:
+            ex.ttft = now - ex.dispatched
+        if out:
+            ex.delivered = now - ex.started
+            self._young = False
 
     def ended(self) -> None:
         self._ex.resume()
@@ -145,11 +162,8 @@ class StreamRelay:
     def open(self) -> None:
         """Send the head of the answer."""
         ex = self._ex
-        ex.head_sent = True
-        ex.status = 200
+        opened(ex)
         ex.downstream.begin_stream(ex.request, 200, ex.fields(STREAM_FIELDS, call_id(ex)))
-        if ex.gateway.log.access:
-            access_line(ex)
         if self._keepalive is not None:
             self._keepalive.add(ex)
 

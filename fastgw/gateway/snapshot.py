@@ -31,7 +31,7 @@ MAX_CAPTURED_NAME = 256
 @dataclass(slots=True, eq=False)
 class Caller:
     """An API key. `expires_at` in Unix seconds. `granted` remembers configured names that `models` allows, `series`
-    the metric series of its outcomes."""
+    the metric series of its outcomes, `shown` what log lines say about a target and it."""
 
     id: str
     name: str | None
@@ -43,6 +43,7 @@ class Caller:
     user_name: str | None
     granted: set[str] = field(default_factory=set)
     series: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    shown: "dict[Target, bytes]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -431,9 +431,13 @@ class Connection(asyncio.Protocol):
         """Answer below the level of exchanges (the request never became one), then close."""
         if self.transport is None or self._closing:
             return
-        method = self._parser.get_method() if request is None and self._parser is not None else b""
-        # Of a head that could not be parsed to its end, what came before is known.
-        self.transport.write(self.server.refusal(refusal, request or self._reader.head, method == b"HEAD"))
+        if request is not None:
+            method = request.method
+        else:
+            # Refused while it was being read: what has been seen of it is told, but no more of it is believed.
+            request = self._reader.head
+            method = self._parser.get_method() if request is not None and self._parser is not None else b""
+        self.transport.write(self.server.refusal(refusal, request, method))
         self._start_lingering()
 
     # -- inside: reading and closing

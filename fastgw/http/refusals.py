@@ -1,6 +1,7 @@
 """What the server refuses by itself, before a request has become an exchange."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from httptools import HttpParserError
 
@@ -20,6 +21,17 @@ class Refusal:
     def error(self) -> GatewayError:
         """The refusal as the error object whose envelope is sent."""
         return GatewayError(self.status, "invalid_request_error", f"request payload is invalid: {self.detail}")
+
+
+class Refused(NamedTuple):
+    """A request that was refused, as far as it could be read."""
+
+    request_id: bytes
+    method: bytes
+    path: bytes
+    status: int
+    kind: str
+    message: str
 
 
 _FLAWS = (

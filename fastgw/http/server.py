@@ -12,7 +12,7 @@ from fastgw._speedups.head import Request
 from fastgw.core.deadlines import Deadlines
 from fastgw.core.errors import Dialect, render
 from fastgw.http.connection import Connection, Served
-from fastgw.http.refusals import Refusal
+from fastgw.http.refusals import Refusal, Refused
 
 HEAD_SECONDS = 30.0
 """From the first byte of a head to its last."""
@@ -40,6 +40,7 @@ class Server:
 
     `make` builds the exchange for a request; `draining` says whether every answer has to close its connection.
     Refusals carry `request_id(request)`, or a minted id when there is no request to ask, in the dialect of its path.
+    `refused` is told of those whose path is known.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Server:
         id_field: bytes,
         request_id: Callable[[Request], bytes] | None = None,
         dialect: Callable[[bytes], Dialect] = lambda path: "openai",
+        refused: Callable[[Refused], None] = lambda refused: None,
         idle_timeout: float = 0.0,
         draining: Callable[[], bool] = lambda: False,
         changed: Callable[[int], None] = lambda count: None,
@@ -70,6 +72,7 @@ class Server:
         self._id_field = id_field
         self._request_id = request_id
         self._dialect = dialect
+        self._refused = refused
         self.draining = draining
         self._changed = changed
         self._loop = loop
@@ -126,20 +129,22 @@ class Server:
         keeping = b"connection: keep-alive\r\n" if keep else b"connection: close\r\n" if http11 else b""
         return b"%b%b%b%b\r\n" % (start, fields, framing, keeping)
 
-    def refusal(self, refusal: Refusal, request: Request | None, bodiless: bool) -> bytes:
+    def refusal(self, refusal: Refusal, request: Request | None, method: bytes) -> bytes:
         """A whole answer to what never became an exchange; `request` is as much of it as was read, or None."""
         path = b"" if request is None else request.path or request.target.partition(b"?")[0]
-        body = render(refusal.error(), self._dialect(path)) if refusal.detail else b""
+        error = refusal.error()
+        body = render(error, self._dialect(path)) if refusal.detail else b""
         fields = b"content-type: application/json\r\n" if body else b""
         if refusal.status == 405:
             fields = b"allow: GET,HEAD,POST\r\n"
         if self._id_field:
-            identity = (
-                self._request_id(request) if self._request_id is not None and request is not None else self._mint()
-            )
+            ask = self._request_id
+            identity = ask(request) if ask is not None and request is not None else self._mint()
             fields += b"%b: %b\r\n" % (self._id_field, identity)
+            if path:
+                self._refused(Refused(identity, method, path, refusal.status, error.type, error.message))
         head = self.head(refusal.status, fields, len(body), True, False)
-        return head if bodiless or (request is not None and request.method == b"HEAD") else head + body
+        return head if method == b"HEAD" else head + body
 
     def _start(self, status: int) -> bytes:
         reason = _REASONS.get(status, "Unknown").encode()

@@ -40,7 +40,13 @@ class RelayedStream(Protocol):
     is `payload`; b"" when the dialect has no way to say so, then the connection is cut. Counters are the largest seen.
     `said` is what the caller was told, for counting: content, reasoning, names and arguments of tools, at most about
     1 MiB; `said_beyond` the bytes that were not kept. Once completion tokens were reported nothing needs to be kept.
+    `id` and `served_model` are the upstream's names for the answer and for its model, b"" until known.
     """
+
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def served_model(self) -> bytes: ...
 
     @property
     def frames(self) -> int: ...
@@ -70,8 +76,13 @@ class RelayedStream(Protocol):
 
 
 class Reported(Protocol):
-    """Token counters of a whole answer."""
+    """What a whole answer says about itself: token counters, and the upstream's names for it and for its model, empty
+    when it has none."""
 
+    @property
+    def id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
     @property
     def prompt_tokens(self) -> int: ...
     @property

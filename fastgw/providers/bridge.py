@@ -36,7 +36,7 @@ class Bridge:
     def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
         """The answer in the caller's dialect."""
         completion = self._translator.answer(body)
-        return self._call.render(completion), completion.usage
+        return self._call.render(completion), completion
 
     def relay(self, _target: object, /, *, chunked: bool) -> "BridgedStream":
         """The stream in the caller's dialect."""
@@ -99,6 +99,16 @@ class BridgedStream:
         if self.ended:
             return b""
         return b"3\r\n:\n\n\r\n" if self._chunked else b":\n\n"
+
+    @property
+    def id(self) -> bytes:
+        """The upstream's name for the answer."""
+        return self._renderer.id.encode("utf-8", "replace")
+
+    @property
+    def served_model(self) -> bytes:
+        """The upstream's name for its model."""
+        return self._renderer.model.encode("utf-8", "replace")
 
     @property
     def frames(self) -> int:

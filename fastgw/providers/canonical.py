@@ -116,6 +116,21 @@ class Completion:
         self.stop_sequence = stop_sequence
         self.usage = usage or Usage()
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the request."""
+        return self.usage.prompt_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of the answer."""
+        return self.usage.completion_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        """Everything that was used."""
+        return self.usage.total_tokens
+
 
 class Renderer(Protocol):
     """Writes a stream in the caller's dialect. Made per attempt; `take` returns what was written since the last call.

@@ -20,10 +20,11 @@ class Heard:
         "_inner",
         "_reasoning",
         "_room",
-        "begin",
         "beyond",
         "content",
         "end",
+        "id",
+        "model",
         "refusal",
         "room",
         "signature",
@@ -37,7 +38,7 @@ class Heard:
         self._calls: list[str] = []
         self.room = self._room = KEPT
         self.beyond = 0
-        self.begin = inner.begin
+        self.id = self.model = ""
         self.signature = inner.signature
         self.refusal = inner.refusal
         self.end = inner.end
@@ -47,6 +48,11 @@ class Heard:
     def frame(self) -> tuple[bytes, bytes] | None:
         """As the other renderer's."""
         return self._inner.frame
+
+    def begin(self, id: str, model: str) -> None:
+        """The upstream has begun to answer, under its own id and model name: kept as `id` and `model`."""
+        self.id, self.model = id, model
+        self._inner.begin(id, model)
 
     def text(self, text: str) -> None:
         """A piece of the answer."""

@@ -45,11 +45,12 @@ from fastgw.runtime.status import StatusPages, StatusState
 from fastgw.runtime.surfaces import Surfaces
 from fastgw.state.board import Board
 from fastgw.telemetry.exposition import Exposition
-from fastgw.telemetry.log import Log, parse_level
+from fastgw.telemetry.levels import Levels, chosen_levels
+from fastgw.telemetry.log import Log
 from fastgw.upstream.tls import TlsError, build_context
 
-CELLS = 32768
-"""Cells per worker; metric series that find no room are counted under "other"."""
+CELLS = 1 << 20
+"""Cells per worker; metric series that find no room are counted under "other". What is not used takes no memory."""
 STAGE_SECONDS = 30.0
 """How long a worker may take to get ready for a configuration before it is replaced."""
 POLL_SECONDS = 0.05
@@ -440,11 +441,14 @@ class Supervisor:
 async def run_gateway(path: Path, environ: Mapping[str, str]) -> None:
     """Load the configuration file and run the gateway until it is told to stop. Raises BootError."""
     config = load(path, environ)
-    log = Log(log_level(config, environ), asyncio.get_running_loop())
+    levels, problem = log_levels(config, environ)
+    log = Log(levels, asyncio.get_running_loop())
+    if problem is not None:
+        log.warn("fastgw", "RUST_LOG is malformed, observability.log_level is used", reason=problem)
     try:
         await Supervisor(config, environ, log).run()
     finally:
-        log.flush()
+        log.close()
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -457,15 +461,10 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         raise BootError(f"config load failed: failed to load configuration: {error}") from None
 
 
-def log_level(config: Config, environ: Mapping[str, str]) -> int:
-    """The level of the environment, else of the file. Raises BootError for a malformed one in the file."""
-    override = environ.get("RUST_LOG")
-    if override:
-        try:
-            return parse_level(override)
-        except ValueError:
-            pass
+def log_levels(config: Config, environ: Mapping[str, str]) -> tuple[Levels, str | None]:
+    """The levels of the environment, else of the file, and what is wrong with the former. Raises BootError for a
+    malformed text in the file."""
     try:
-        return parse_level(config.observability.log_level)
+        return chosen_levels(config.observability.log_level, environ.get("RUST_LOG"))
     except ValueError as error:
         raise BootError(f"config load failed: failed to load configuration: observability.log_level: {error}") from None

@@ -22,6 +22,7 @@ from fastgw.config.schema import Config
 from fastgw.core.proxies import Proxies
 from fastgw.core.tables import SOURCES, Shared
 from fastgw.endpoints.serve import serve
+from fastgw.gateway.account import refusal
 from fastgw.gateway.compile import Compiler
 from fastgw.gateway.exchange import Exchange, dialect_of
 from fastgw.gateway.gateway import Gateway
@@ -35,7 +36,8 @@ from fastgw.runtime.handoff import Taker
 from fastgw.runtime.keys import WorkerKeys
 from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Minted, Staged, Stop
 from fastgw.state.board import Board
-from fastgw.telemetry.log import Log, parse_level
+from fastgw.telemetry.levels import chosen_levels
+from fastgw.telemetry.log import Log
 from fastgw.telemetry.metrics import Registry
 from fastgw.upstream.pool import Pools, PoolSettings
 
@@ -65,6 +67,7 @@ class Worker:
         self._gateway: Gateway | None = None
         self._compiler: Compiler | None = None
         self._pools: Pools | None = None
+        self._log: Log | None = None
         self._stopping = False
 
     async def run(self, control: socket.socket) -> None:
@@ -73,8 +76,8 @@ class Worker:
         await self._finished.wait()
         if self._pools is not None:
             await self._pools.close()
-        if self._gateway is not None:
-            self._gateway.log.flush()
+        if self._log is not None:
+            self._log.close()
         self._link.close()
 
     # -- messages
@@ -111,7 +114,8 @@ class Worker:
 
     def _build(self, config: Config) -> None:
         loop, upstream = self._loop, config.upstream
-        log = Log(parse_level(os.environ.get("RUST_LOG") or config.observability.log_level), loop)
+        levels, _ = chosen_levels(config.observability.log_level, os.environ.get("RUST_LOG"))
+        log = self._log = Log(levels, loop)
         registry = Registry(self._region, lambda definition: self._link.send(Announce(definition)))
         self._pools = Pools(
             loop,
@@ -143,6 +147,7 @@ class Worker:
             mint=gateway.mint,
             request_id=gateway.request_id,
             dialect=dialect_of,
+            refused=lambda refused: refusal(gateway, *refused),
             id_field=f"x-{config.namespace}-request-id".encode(),
             draining=lambda: bool(self._board.draining()),
         )
@@ -188,6 +193,8 @@ class Worker:
     def _orphaned(self) -> None:
         if not self._finished.is_set():
             # The supervisor is gone: nothing may hold its port, and nobody counts on us any more.
+            if self._log is not None:
+                self._log.flush()
             os._exit(1)
 
 

@@ -10,6 +10,7 @@ The supervisor creates the board before it starts the workers; they inherit its 
     region of worker 0     0 in_flight    requests from their head to the last byte of the answer
                            1 connections  open client connections
                            2 announced    metric series that this worker has announced (see telemetry.metrics)
+                           3 used         end of what is allocated; nothing beyond it was ever touched
                            8 .. end       metric series, allocated by the worker
     region of worker 1 ...
     named counters         two cells per slot (see state.named), written by everybody
@@ -29,7 +30,7 @@ from fastgw.state.named import NamedCells
 
 LINE = 8
 REVISION, DRAINING, READY, KEYS = 0, 1, 2, 3
-IN_FLIGHT, CONNECTIONS, ANNOUNCED = 0, 1, 2
+IN_FLIGHT, CONNECTIONS, ANNOUNCED, USED = 0, 1, 2, 3
 HEADER = FIXED = LINE
 NAMES = 65536
 """Names that a gateway can count under in its life."""
@@ -45,6 +46,7 @@ class Region:
     in_flight: Cell
     connections: Cell
     announced: Cell
+    used: Cell
 
     @classmethod
     def at(cls, cells: Cells, start: int, size: int) -> "Region":
@@ -56,6 +58,7 @@ class Region:
             in_flight=Cell(cells, start + IN_FLIGHT),
             connections=Cell(cells, start + CONNECTIONS),
             announced=Cell(cells, start + ANNOUNCED),
+            used=Cell(cells, start + USED),
         )
 
     @classmethod
@@ -64,8 +67,10 @@ class Region:
         return cls.at(Cells(-1, region_size(size)), 0, region_size(size))
 
     def reset(self) -> None:
-        """Zero everything. O(size). Only for the supervisor, while the worker does not run."""
-        for index in range(self.first - FIXED, self.end):
+        """Zero what is in use. O(used). Only for the supervisor, while the worker does not run.
+
+        The rest is zero already, and its memory does not exist until it is touched."""
+        for index in range(self.first - FIXED, max(self.first, min(self.used.get(), self.end))):
             self.cells.set(index, 0)
 
 

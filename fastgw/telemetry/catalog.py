@@ -1,8 +1,20 @@
 """Every metric of the gateway: name without the namespace, kind, help, label names in the order of exposition."""
 
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-Kind = Literal["counter", "gauge", "histogram"]
+from fastgw.config.schema import E2E_BUCKETS, TTFT_BUCKETS
+from fastgw.telemetry.labels import INFERENCE
+
+Kind = Literal["counter", "gauge", "histogram", "summary"]
+Labels = dict[str, str]
+
+
+class View(NamedTuple):
+    """A family that shows series of another one, which has the same labels: those for which `holds` is true."""
+
+    source: str
+    holds: Callable[[Labels], bool]
 
 
 class Metric(NamedTuple):
@@ -12,6 +24,15 @@ class Metric(NamedTuple):
     labels: tuple[str, ...] = ()
     # Upper limits in seconds; what is above all of them is counted without being listed.
     buckets: tuple[float, ...] = ()
+    view: View | None = None
+
+
+def _failed(labels: Labels) -> bool:
+    return labels["outcome"] != "success"
+
+
+def _inference(labels: Labels) -> bool:
+    return labels["endpoint"] in INFERENCE
 
 
 USAGE: Final = (
@@ -28,11 +49,10 @@ USAGE: Final = (
     "user_name",
 )
 REQUEST: Final = (*USAGE, "stream", "is_fallback", "status", "outcome")
+DURATION: Final = tuple(label for label in REQUEST if label != "is_fallback")
+KEY: Final = ("model", "provider_key_id", "provider_key_name")
 ATTEMPT: Final = ("provider", "model", "upstream_model", "provider_key_id")
 LATENCY: Final = ("env_id", "endpoint", "model", "provider", "status_class", "streaming")
-
-TTFT_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-E2E_BUCKETS: Final = (0.005, 0.01, 0.025, *TTFT_BUCKETS, 420.0, 600.0)
 
 # An edge list of the configuration has at most this many entries.
 MAX_BUCKETS: Final = 64
@@ -43,8 +63,39 @@ _ALL = (
     # Requests.
     Metric("requests_total", "counter", "Proxied requests.", ("provider", "model", "status", "outcome")),
     Metric("proxy_requests_total", "counter", "Proxied requests, by endpoint, target and caller.", REQUEST),
-    Metric("proxy_failed_requests_total", "counter", "Proxied requests whose outcome was not success.", REQUEST),
-    Metric("llm_requests_total", "counter", "Requests to the inference endpoints.", REQUEST),
+    Metric(
+        "proxy_failed_requests_total",
+        "counter",
+        "Proxied requests whose outcome was not success.",
+        REQUEST,
+        view=View("proxy_requests_total", _failed),
+    ),
+    Metric(
+        "llm_requests_total",
+        "counter",
+        "Requests to the inference endpoints.",
+        REQUEST,
+        view=View("proxy_requests_total", _inference),
+    ),
+    Metric(
+        "request_duration_seconds",
+        "summary",
+        "Time from the request head to the end of the answer, of a stream to its start.",
+        ("provider", "model", "status"),
+    ),
+    Metric(
+        "proxy_request_duration_seconds",
+        "summary",
+        "The same, by endpoint, target and caller.",
+        DURATION,
+    ),
+    Metric(
+        "llm_request_duration_seconds",
+        "summary",
+        "The same, of requests to the inference endpoints.",
+        DURATION,
+        view=View("proxy_request_duration_seconds", _inference),
+    ),
     Metric(
         "proxy_in_flight_requests",
         "gauge",
@@ -86,10 +137,16 @@ _ALL = (
     ),
     Metric("tokens_consumed_total", "counter", "Tokens by provider and model.", ("provider", "model")),
     Metric(
+        "llm_time_to_first_token_seconds",
+        "summary",
+        "Time from the dispatch of a streaming attempt to its first chunk.",
+        USAGE,
+    ),
+    Metric(
         "usage_events_emitted_total",
         "counter",
         "Usage events.",
-        ("handler", "status_code", "inbound_protocol", "model", "provider_key_id", "provider_key_name"),
+        ("handler", "status_code", "inbound_protocol", *KEY),
     ),
     # Attempts.
     Metric("deployment_requests_total", "counter", "Attempts that reached for an upstream.", ATTEMPT),
@@ -116,6 +173,12 @@ _ALL = (
     Metric("config_stale_served_resources", "gauge", "Resources served from an earlier valid version.", ("kind",)),
     Metric("config_hash_info", "gauge", "1 for the hash of the configuration that is served.", ("hash",)),
     # Telemetry about telemetry.
+    Metric(
+        "usage_event_drops_total",
+        "counter",
+        "Usage events that no control plane took, by the reason.",
+        ("reason", *KEY),
+    ),
     Metric(DROPPED, "counter", "Requests for a new series that found no room and were counted under 'other'."),
 )
 

@@ -9,24 +9,33 @@ announcements may still be in there; `retire`; start the successor. Counts in ce
 announce are lost with it.
 """
 
+import time
 from dataclasses import dataclass, field
 from functools import partial
+from operator import add
 
+from fastgw._speedups.cells import SUMMARY_CELLS, SUMMARY_STEPS
 from fastgw.state.board import Board, Region
 from fastgw.telemetry.catalog import METRICS, Metric
 from fastgw.telemetry.metrics import Definition, Key, Registry, width
+from fastgw.telemetry.quantiles import QUANTILES, quantiles, recent_steps
 
-LOCAL_CELLS = 4096
+LOCAL_CELLS = 8192
 
 
 @dataclass(slots=True)
 class _Series:
     metric: Metric
     buckets: tuple[float, ...]
+    values: tuple[str, ...]
     labels: str
     retired: list[int]
     # Worker -> index of the first cell.
     live: dict[int, int] = field(default_factory=dict)
+
+
+Blocks = dict[str, list[tuple[_Series, list[str]]]]
+"""Family to its series with their lines."""
 
 
 class Exposition:
@@ -58,7 +67,7 @@ class Exposition:
         key = (name, tuple(labels))
         series = self._series.get(key)
         if series is None:
-            series = _Series(metric, tuple(buckets), _label_text(metric, key[1]), [0] * size)
+            series = _Series(metric, tuple(buckets), key[1], _label_text(metric, key[1]), [0] * size)
             self._series[key] = series
             self._order.append(key)
         elif series.buckets != tuple(buckets):
@@ -72,60 +81,95 @@ class Exposition:
         return any(region.announced.get() > received for region, received in pairs)
 
     def retire(self, worker: int) -> None:
-        """Keep the counts of a worker that does not run any more and zero its region; its gauges fall to 0.
+        """Keep the counts of a worker that does not run any more and zero its region; its gauges fall to 0, and what
+        it added to the recent quantiles of summaries is gone.
 
-        O(size of a region). See the order of things at the top.
+        O(used part of the region). See the order of things at the top.
         """
         region = self._regions[worker]
         for series in self._series.values():
             first = series.live.pop(worker, None)
             if first is not None and series.metric.kind != "gauge":
-                for k in range(len(series.retired)):
-                    series.retired[k] += region.cells.get(first + k)
+                values = region.cells.read(first, len(series.retired))
+                series.retired = list(map(add, series.retired, values))
         region.reset()
         self._received[worker] = 0
 
-    def render(self) -> bytes:
-        """All families, sorted by name, with their series sorted by label values. O(series * workers)."""
+    def render(self, now: float | None = None) -> bytes:
+        """All families, sorted by name, with their series sorted by label values. O(series * workers).
+
+        `now` is the time of the workers' loops, which all systems with shared memory have in common."""
+        if now is None:
+            now = time.monotonic()
         # Nearly sorted from the last time, which makes this linear.
         self._order.sort()
-        lines: list[str] = []
-        family = ""
+        blocks: Blocks = {}
         for key in self._order:
             series = self._series[key]
-            values = self._values(series)
-            # A counter or histogram exists once something was counted, a gauge once it was set, to 0 as well.
-            if series.metric.kind != "gauge" and not any(values):
-                continue
-            name = self._prefix + series.metric.name
-            if name != family:
-                family = name
-                lines.append(f"# HELP {name} {_escape(series.metric.help)}\n# TYPE {name} {series.metric.kind}\n")
-            if series.metric.kind == "histogram":
-                _histogram_lines(lines, name, series, values)
-            else:
-                lines.append(f"{name}{_braces(series.labels)} {values[0]}\n")
+            samples = self._samples(series, now)
+            if samples:
+                blocks.setdefault(series.metric.name, []).append((series, samples))
+        views = [metric for metric in METRICS.values() if metric.view is not None]
+        for metric in views:
+            self._view(metric, blocks)
+        lines: list[str] = []
+        for name in sorted(blocks):
+            metric, full = METRICS[name], self._prefix + name
+            lines.append(f"# HELP {full} {_escape(metric.help)}\n# TYPE {full} {metric.kind}\n")
+            lines.extend(full + sample for _, samples in blocks[name] for sample in samples)
         # A lone surrogate in a label value must not cost the whole scrape.
         return "".join(lines).encode("utf-8", "replace")
 
-    def _values(self, series: _Series) -> list[int]:
+    def _view(self, metric: Metric, blocks: Blocks) -> None:
+        assert metric.view is not None
+        source, holds = metric.view
+        shown = [
+            pair for pair in blocks.get(source, ()) if holds(dict(zip(metric.labels, pair[0].values, strict=True)))
+        ]
+        if shown:
+            blocks[metric.name] = shown
+
+    def _samples(self, series: _Series, now: float) -> list[str]:
+        """The lines of a series without the name of the family, because a view shows them under another one. Empty for
+        a counter, histogram or summary that has not counted anything; a gauge exists once it was set, to 0 as well."""
+        kind = series.metric.kind
+        if kind == "summary":
+            return self._summary(series, now)
         values = series.retired.copy()
         for worker, first in series.live.items():
-            cells = self._regions[worker].cells
-            for k in range(len(values)):
-                values[k] += cells.get(first + k)
-        return values
+            values = list(map(add, values, self._regions[worker].cells.read(first, len(values))))
+        if kind == "histogram":
+            return _histogram_lines(series, values) if any(values) else []
+        return [f"{_braces(series.labels)} {values[0]}\n"] if kind == "gauge" or values[0] else []
+
+    def _summary(self, series: _Series, now: float) -> list[str]:
+        total, number, recent = series.retired[0], series.retired[1], [0] * SUMMARY_STEPS
+        for worker, first in series.live.items():
+            cells = self._regions[worker].cells.read(first, SUMMARY_CELLS)
+            total += cells[0]
+            number += cells[1]
+            recent = list(map(add, recent, recent_steps(cells, now)))
+        if not number:
+            return []
+        separator = "," if series.labels else ""
+        lines = [
+            f'{{{series.labels}{separator}quantile="{_number(q)}"}} {_number(value)}\n'
+            for q, value in zip(QUANTILES, quantiles(recent), strict=True)
+        ]
+        labels = _braces(series.labels)
+        return [*lines, f"_sum{labels} {_number(total / 1e6)}\n", f"_count{labels} {number}\n"]
 
 
-def _histogram_lines(lines: list[str], name: str, series: _Series, values: list[int]) -> None:
+def _histogram_lines(series: _Series, values: list[int]) -> list[str]:
     separator = "," if series.labels else ""
     count = 0
+    lines: list[str] = []
     for edge, value in zip((*map(_number, series.buckets), "+Inf"), values, strict=False):
         count += value
-        lines.append(f'{name}_bucket{{{series.labels}{separator}le="{edge}"}} {count}\n')
+        lines.append(f'_bucket{{{series.labels}{separator}le="{edge}"}} {count}\n')
     labels = _braces(series.labels)
     # The count is what the buckets add up to, so that a scrape during an observation is consistent in itself.
-    lines.append(f"{name}_sum{labels} {_number(values[-1] / 1e6)}\n{name}_count{labels} {count}\n")
+    return [*lines, f"_sum{labels} {_number(values[-1] / 1e6)}\n", f"_count{labels} {count}\n"]
 
 
 def _number(value: float) -> str:

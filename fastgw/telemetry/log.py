@@ -3,82 +3,85 @@
     <RFC 3339 UTC> <LEVEL> [request{request_id=<id>}: ]<target>: <message> key=value key="text" ...
 
 Strings are quoted with controls escaped, numbers and booleans are bare, fields without a value are left out. With a
-loop, lines are collected and written together a tenth of a second later; without one at once.
+loop, lines are collected and written together a tenth of a second later; without one at once. `close` waits a moment
+for a reader that is behind.
 """
 
 import asyncio
 import os
 import re
+import select
 import stat
 import time
 import traceback
+from collections import deque
 from typing import Any
 
 import orjson
 
-LEVELS = {"off": 0, "error": 1, "warn": 2, "info": 3, "debug": 4, "trace": 5}
+from fastgw.telemetry.levels import LEVELS, Levels
+
 _NAMES = {1: "ERROR", 2: " WARN", 3: " INFO", 4: "DEBUG", 5: "TRACE"}
 # Text that is its own JSON spelling.
 _PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
+# What JSON leaves as it is although a terminal or a parser takes it for a control: C1, line and paragraph separator.
+_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029]")
 FLUSH_SECONDS = 0.1
-BATCH = 256
-"""Lines of one write."""
+BATCH = 65536
+"""Bytes of one write to a file."""
+PIPE_BATCH = select.PIPE_BUF
+"""Bytes of one write to a pipe, which up to this size never mixes with what other processes write (pipe(7))."""
 MAX_PENDING = 65536
 """Lines kept while stderr does not take them; the rest is dropped and counted."""
+CLOSE_SECONDS = 1.0
+"""How long `close` waits for the reader of a pipe that is full."""
+PROXY = "fastgw::proxy"
 
 # What operators grep for bare in lines about callers.
 _BARE = frozenset({"reason", "http_method", "path", "request_id", "source_ip"})
 
 
-def parse_level(directives: str) -> int:
-    """The level of a comma-separated list of `level` or `target=level`: the last bare level, else info.
-
-    Raises ValueError for a word that is no level."""
-    chosen = LEVELS["info"]
-    for directive in filter(None, (part.strip() for part in directives.split(","))):
-        target, found, word = directive.rpartition("=")
-        level = LEVELS.get(word.strip().lower())
-        if level is None:
-            raise ValueError(f"unknown log level in {directive!r}")
-        if not found or target.strip() == "fastgw":
-            chosen = level
-    return chosen
-
-
 class Log:
-    """Writes lines at or below a level."""
+    """Writes lines at or below a level. `access`: lines about single requests are wanted."""
 
-    def __init__(self, level: int, loop: asyncio.AbstractEventLoop | None = None, fd: int = 2) -> None:
-        self.level = level
-        self.access = level >= LEVELS["info"]
+    def __init__(self, levels: Levels | int, loop: asyncio.AbstractEventLoop | None = None, fd: int = 2) -> None:
+        self._levels = levels if isinstance(levels, Levels) else Levels(levels)
+        self._of: dict[str, int] = {}
+        self.access = self.enabled("info", PROXY)
         self._loop = loop
         self._fd = unblocked(fd) if loop is not None else fd
-        self._lines: list[bytes] = []
+        self._batch = PIPE_BATCH if is_pipe(fd) else BATCH
+        self._lines: deque[bytes] = deque()
         self._unwritten = b""
         self._scheduled = False
         self.dropped = 0
+        self._told = 0
         self._next: dict[str, float] = {}
         self._second = -1
-        self._stamp = ""
+        self._stamp = b""
+
+    def enabled(self, level: str, target: str) -> bool:
+        """Whether lines of this level and target are written."""
+        return LEVELS[level] <= self._level(target)
 
     def error(self, target: str, message: str, **fields: Any) -> None:
         """Something is broken."""
-        if self.level >= 1:
+        if self._level(target) >= 1:
             self._write(1, target, message, fields)
 
     def warn(self, target: str, message: str, **fields: Any) -> None:
         """Something is degraded, or was refused for good reason."""
-        if self.level >= 2:
+        if self._level(target) >= 2:
             self._write(2, target, message, fields)
 
     def info(self, target: str, message: str, **fields: Any) -> None:
         """Something happened as it should."""
-        if self.level >= 3:
+        if self._level(target) >= 3:
             self._write(3, target, message, fields)
 
     def debug(self, target: str, message: str, **fields: Any) -> None:
         """Something that only matters when looking for a fault."""
-        if self.level >= 4:
+        if self._level(target) >= 4:
             self._write(4, target, message, fields)
 
     def defect(self, what: str, error: BaseException, request_id: bytes | None = None) -> None:
@@ -90,12 +93,21 @@ class Log:
 
     def denied(self, level: int, message: str, **fields: Any) -> None:
         """A caller was turned away."""
-        if self.level >= level:
+        if self._level("fastgw::auth") >= level:
             self._write(level, "fastgw::auth", message, fields, bare=_BARE)
 
-    def request(self, request_id: str, message: str, fields: dict[str, Any]) -> None:
-        """An info line about one request."""
-        self._write(3, "fastgw::proxy", message, fields, span=request_id)
+    def stamp(self) -> bytes:
+        """How an info line of this moment begins."""
+        return b"%b  INFO" % self._moment()
+
+    def put(self, line: bytes) -> None:
+        """A whole line that the caller has made up, with its end."""
+        if len(self._lines) >= MAX_PENDING:
+            self.dropped += 1
+            return
+        self._lines.append(line)
+        if not self._scheduled:
+            self._schedule()
 
     def permit(self, what: str, seconds: float) -> bool:
         """True at most once in `seconds` for each `what`: for lines that a flood would repeat."""
@@ -106,20 +118,58 @@ class Log:
         return True
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write what is pending. What the reader does not take now is written when it does."""
         self._scheduled = False
+        if self._drain():
+            return
+        self._scheduled = True
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.add_writer(self._fd, self._writable)
+            except (OSError, ValueError, NotImplementedError):
+                loop.call_later(FLUSH_SECONDS, self.flush)
+
+    def close(self) -> None:
+        """Write what is pending, waiting for at most CLOSE_SECONDS."""
+        end = time.monotonic() + CLOSE_SECONDS
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        while not self._drain():
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            poll.poll(left * 1000)
+
+    def _writable(self) -> None:
+        if self._loop is not None:
+            self._loop.remove_writer(self._fd)
+        self.flush()
+
+    def _drain(self) -> bool:
+        """False when the reader takes no more for now."""
         while self._unwritten or self._lines:
             if not self._unwritten:
-                self._unwritten = b"".join(self._lines[:BATCH])
-                del self._lines[:BATCH]
+                self._unwritten = self._take()
             try:
                 self._unwritten = self._unwritten[os.write(self._fd, self._unwritten) :]
             except BlockingIOError:
-                if self._loop is not None:
-                    self._schedule()
-                return
+                return False
             except OSError:
                 self._unwritten = b""
+            if self.dropped > self._told and not self._lines:
+                lost, self._told = self.dropped - self._told, self.dropped
+                self.warn("fastgw", "log lines were dropped because stderr did not take them", dropped=lost)
+        return True
+
+    def _take(self) -> bytes:
+        """The next whole lines, as many as fit into one write."""
+        lines, size = self._lines, 0
+        batch: list[bytes] = []
+        while lines and (not batch or size + len(lines[0]) <= self._batch):
+            size += len(lines[0])
+            batch.append(lines.popleft())
+        return b"".join(batch)
 
     def _write(
         self,
@@ -127,31 +177,34 @@ class Log:
         target: str,
         message: str,
         fields: dict[str, Any],
-        span: str = "",
         bare: frozenset[str] = frozenset(),
     ) -> None:
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        context = f"request{{request_id={span}}}: " if span else ""
-        parts = [f"{self._stamp}.{int((now - second) * 1e6):06d}Z {_NAMES[level]} {context}{target}: {message}"]
+        parts = [f"{_NAMES[level]} {target}: {message}"]
         parts.extend(
             f"{key}={escaped(value) if key in bare else shown(value)}"
             for key, value in fields.items()
             if value is not None
         )
-        if len(self._lines) >= MAX_PENDING:
-            self.dropped += 1
-            return
-        self._lines.append((" ".join(parts) + "\n").encode("utf-8", "replace"))
-        self._schedule()
+        self.put(b"%b %b\n" % (self._moment(), " ".join(parts).encode("utf-8", "replace")))
+
+    def _level(self, target: str) -> int:
+        level = self._of.get(target)
+        if level is None:
+            level = self._of[target] = self._levels.of(target)
+        return level
+
+    def _moment(self) -> bytes:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        return b"%b.%06dZ" % (self._stamp, (now - second) * 1e6)
 
     def _schedule(self) -> None:
         if self._loop is None:
             self.flush()
-        elif not self._scheduled:
+        else:
             self._scheduled = True
             self._loop.call_later(FLUSH_SECONDS, self.flush)
 
@@ -162,12 +215,20 @@ def unblocked(fd: int) -> int:
     The pipe is opened anew, because the flag on `fd` itself would change it for every process that shares it. Anything
     but a pipe, and a system that cannot do this, gets `fd` back.
     """
-    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+    if not is_pipe(fd):
         return fd
     try:
         return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
         return fd
+
+
+def is_pipe(fd: int) -> bool:
+    """False also for a descriptor that is closed: a program may be started without stderr."""
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
 
 
 def shown(value: Any) -> str:
@@ -179,7 +240,11 @@ def shown(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = value if isinstance(value, str) else str(value)
-    return orjson.dumps(text.encode("utf-8", "replace").decode()).decode()
+    return _CONTROLS.sub(_spelled, orjson.dumps(text.encode("utf-8", "replace").decode()).decode())
+
+
+def _spelled(control: re.Match[str]) -> str:
+    return f"\\u{ord(control[0]):04x}"
 
 
 def escaped(value: Any) -> str:

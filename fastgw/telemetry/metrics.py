@@ -13,7 +13,7 @@ and nothing is raised.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from fastgw._speedups.cells import Buckets, Cell, Cells
+from fastgw._speedups.cells import SUMMARY_CELLS, Buckets, Cell, Cells, Summary
 from fastgw.state.board import Region
 from fastgw.telemetry.catalog import DROPPED, MAX_BUCKETS, METRICS, Kind, Metric
 
@@ -39,11 +39,13 @@ class Definition(NamedTuple):
 
 def width(kind: Kind, buckets: Sequence[float]) -> int:
     """Cells of one series: a histogram has one per edge, one above all edges, and the sum in microseconds."""
-    return len(buckets) + 2 if kind == "histogram" else 1
+    if kind == "histogram":
+        return len(buckets) + 2
+    return SUMMARY_CELLS if kind == "summary" else 1
 
 
-# Room for one overflow series of every metric, with the longest edge lists.
-RESERVE = sum(width(metric.kind, range(MAX_BUCKETS)) for metric in METRICS.values())
+# Room for one overflow series of every metric, with the longest edge lists. Views have no cells.
+RESERVE = sum(width(metric.kind, range(MAX_BUCKETS)) for metric in METRICS.values() if metric.view is None)
 
 
 class Registry:
@@ -53,8 +55,8 @@ class Registry:
     name raises KeyError, a wrong kind or number of labels ValueError: both are errors in the program. The same
     name and labels give the same object for the life of the process, also after a reload of the configuration.
 
-    A gauge is exposed from the moment it is first asked for, so ask when there is something to tell. Counters and
-    histograms are exposed once they are not 0.
+    A gauge is exposed from the moment it is first asked for, so ask when there is something to tell. Counters,
+    histograms and summaries are exposed once they are not 0. A family that is a view of another has no series.
     """
 
     def __init__(self, region: Region, announce: Callable[[Definition], None]) -> None:
@@ -63,7 +65,8 @@ class Registry:
         self._next = region.first
         self._cells: dict[Key, Cell] = {}
         self._histograms: dict[Key, Buckets] = {}
-        self._nowhere = Cells(-1, MAX_BUCKETS + 2)
+        self._summaries: dict[Key, Summary] = {}
+        self._nowhere = Cells(-1, max(MAX_BUCKETS + 2, SUMMARY_CELLS))
         self._dropped = Cell(self._nowhere, 0)
         self._dropped = self.counter(DROPPED, ())
 
@@ -90,6 +93,11 @@ class Registry:
             found = self._place(self._histograms, metric, key, edges, lambda cells, i: Buckets(cells, i, edges))
         return found
 
+    def summary(self, name: str, labels: Sequence[str]) -> Summary:
+        key = (name, tuple(labels))
+        found = self._summaries.get(key)
+        return found or self._place(self._summaries, _described("summary", key), key, (), Summary)
+
     def _cell(self, kind: Kind, key: Key) -> Cell:
         return self._place(self._cells, _described(kind, key), key, (), Cell)
 
@@ -109,6 +117,7 @@ class Registry:
                 return bind(self._nowhere, 0)
         found = store[key] = bind(self._region.cells, index)
         self._next += size
+        self._region.used.set(self._next)
         self._region.announced.inc()
         self._announce(Definition(index, metric.kind, metric.name, key[1], edges))
         return found
@@ -119,6 +128,8 @@ def _described(kind: Kind, key: Key) -> Metric:
     metric = METRICS[name]
     if metric.kind != kind:
         raise ValueError(f"{name} is a {metric.kind}, not a {kind}")
+    if metric.view is not None:
+        raise ValueError(f"{name} is a view of {metric.view.source}")
     if len(labels) != len(metric.labels):
         raise ValueError(f"{name} has {len(metric.labels)} labels, got {len(labels)}")
     return metric

@@ -10,7 +10,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fastgw._speedups.cells import Buckets, Cell, Cells, Tally
+from fastgw._speedups.cells import (
+    SUMMARY_CELLS,
+    SUMMARY_LOW,
+    SUMMARY_RATIO,
+    SUMMARY_STEPS,
+    SUMMARY_WINDOW,
+    Buckets,
+    Cell,
+    Cells,
+    Summary,
+    Tally,
+)
 from tests.support.cells_model import HIGH, LOW, WINDOW_ID_MAX, WINDOW_USED_MAX, CellsModel
 
 COUNT = 8
@@ -326,15 +337,80 @@ def test_nothing_leaks(fd: int) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 4096
 
 
-def test_tally_counts_every_series_of_an_outcome() -> None:
-    cells = Cells(-1, 16)
-    one, two, prompt, completion, total = (Cell(cells, i) for i in range(5))
-    latency = Buckets(cells, 8, (0.5, 1.0))
-    tally = Tally((one, two), (prompt,), (completion,), (total,), latency)
-    tally.count(3, 4, 0.7)
-    tally.count(0, 0, 2.0)
-    assert [cell.get() for cell in (one, two, prompt, completion, total)] == [2, 2, 3, 4, 7]
-    assert [cells.get(i) for i in range(8, 12)] == [0, 1, 1, 2_700_000]
+def test_read_gives_a_run_of_cells() -> None:
+    cells = Cells(-1, 4)
+    for i in range(4):
+        cells.set(i, i * 10)
+    assert cells.read(1, 3) == [10, 20, 30]
+    assert cells.read(0, 0) == cells.read(9, 0) == []
+    for first, count in ((4, 1), (2, 3), (-1, 2), (0, 2**62)):
+        with pytest.raises(IndexError):
+            cells.read(first, count)
     cells.close()
     with pytest.raises(ValueError):
-        tally.count(1, 1, 0.1)
+        cells.read(0, 1)
+
+
+def test_tally_counts_every_series_of_an_outcome() -> None:
+    cells = Cells(-1, 24 + 2 * SUMMARY_CELLS)
+    one, two, prompt, completion, total = (Cell(cells, i) for i in range(5))
+    latency, ttft = Buckets(cells, 8, (0.5, 1.0)), Buckets(cells, 12, (0.5, 1.0))
+    duration, first = Summary(cells, 16), Summary(cells, 16 + SUMMARY_CELLS)
+    tally = Tally((one, two), (prompt,), (completion,), (total,), (duration,), latency, ttft, first)
+    tally.count(3, 4, 5, 10.0, 10.2, 10.7, 0.25)
+    tally.count(0, 0, 20, 10.0, 12.0, 12.0, -1.0)
+    assert [cell.get() for cell in (one, two, prompt, completion, total)] == [2, 2, 3, 4, 27]
+    assert cells.read(8, 4) == [0, 1, 1, 2_700_000]
+    assert cells.read(12, 4) == [1, 0, 0, 250_000]
+    assert cells.read(16, 3) == [2_200_000, 2, 0]
+    assert cells.read(16 + SUMMARY_CELLS, 3) == [250_000, 1, 0]
+    Tally((one,)).count(0, 0, 0, 0.0, 1.0, 2.0, 0.5)
+    assert one.get() == 3
+    cells.close()
+    with pytest.raises(ValueError):
+        tally.count(1, 1, 2, 0.0, 0.1, 0.1, 0.0)
+
+
+def test_a_summary_needs_its_cells() -> None:
+    cells = Cells(-1, SUMMARY_CELLS)
+    Summary(cells, 0)
+    for index in (1, -1, SUMMARY_CELLS):
+        with pytest.raises(IndexError):
+            Summary(cells, index)
+
+
+def test_a_summary_spreads_over_steps() -> None:
+    cells = Cells(-1, SUMMARY_CELLS)
+    summary = Summary(cells, 0)
+    seen = set()
+    for step in range(SUMMARY_STEPS - 1):
+        edge = SUMMARY_LOW * SUMMARY_RATIO**step
+        for seconds, expected in ((edge, step), (edge * 1.001, step + 1)):
+            before = cells.read(3, SUMMARY_STEPS)
+            summary.observe(seconds, 0.0)
+            (changed,) = [k for k, count in enumerate(cells.read(3, SUMMARY_STEPS)) if count != before[k]]
+            assert changed == expected, seconds
+            seen.add(changed)
+    assert seen == set(range(SUMMARY_STEPS))
+    for odd, step in ((-1.0, 0), (float("nan"), 0), (1e300, SUMMARY_STEPS - 1), (float("inf"), SUMMARY_STEPS - 1)):
+        before = cells.get(3 + step)
+        summary.observe(odd, 0.0)
+        assert cells.get(3 + step) == before + 1
+
+
+def test_a_summary_forgets_by_windows() -> None:
+    cells = Cells(-1, SUMMARY_CELLS)
+    summary = Summary(cells, 0)
+
+    def halves(now: float) -> tuple[int, int]:
+        summary.observe(0.0, now * SUMMARY_WINDOW)
+        return cells.get(3) & 0xFFFFFFFF, cells.get(3) >> 32
+
+    assert halves(0.0) == (1, 0)
+    assert halves(0.9) == (2, 0)
+    assert halves(1.0) == (2, 1)
+    assert halves(2.0) == (1, 1)
+    assert halves(2.5) == (2, 1)
+    assert halves(3.0) == (2, 1)
+    assert halves(5.0) == (0, 1), "a window without durations lies between"
+    assert cells.get(1) == 7

@@ -23,7 +23,8 @@ from fastgw.gateway.identity import Identity, compile_identity
 from fastgw.gateway.jwt import OUTCOMES, Rejected, Token, check_claims, header_of, unbase64
 from fastgw.gateway.keys import ALGORITHMS, Key, KeyAddress, KeySet, KeysUnavailable
 from fastgw.resources.models import ApiKey, ClaimMapping, OidcProvider, Resources, Row
-from fastgw.telemetry.log import LEVELS, Log
+from fastgw.telemetry.levels import LEVELS
+from fastgw.telemetry.log import Log
 from tests.support.issuer import claims as usual_claims
 from tests.support.issuer import compact, private_key, public_jwk, sign
 

@@ -15,7 +15,8 @@ from fastgw.runtime.jwks import KeyServer
 from fastgw.runtime.keys import WorkerKeys
 from fastgw.runtime.link import FetchKeys, Keys
 from fastgw.runtime.outbound import MAX_DOCUMENT, Fetcher, FetchError
-from fastgw.telemetry.log import LEVELS, Log
+from fastgw.telemetry.levels import LEVELS
+from fastgw.telemetry.log import Log
 from tests.support.forwardproxy import ForwardProxy
 from tests.support.issuer import DISCOVERY, JWKS, Issuer, issuer
 

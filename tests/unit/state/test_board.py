@@ -59,10 +59,15 @@ def test_gauges_are_summed_and_a_dead_worker_is_forgotten(board: Board) -> None:
     assert board.cells.get(board.region(1).first) == 99
 
 
-def test_reset_zeroes_one_region_only(board: Board) -> None:
+def test_reset_zeroes_what_is_used_of_one_region(board: Board) -> None:
     for index in range(len(board.cells)):
         board.cells.set(index, 5)
     region = board.region(1)
+    region.used.set(region.first + 1)
+    region.reset()
+    zeroed = [index for index in range(len(board.cells)) if board.cells.get(index) == 0]
+    assert zeroed == list(range(region.first - FIXED, region.first + 1))
+    region.used.set(region.end + 100)
     region.reset()
     zeroed = [index for index in range(len(board.cells)) if board.cells.get(index) == 0]
     assert zeroed == list(range(region.first - FIXED, region.end))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_fd_to_metric_families
 
 from fastgw.state.board import FIXED, Board
+from fastgw.telemetry.catalog import METRICS
 from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.metrics import RESERVE, Definition, Registry
 
@@ -257,3 +258,49 @@ def test_kill_9_neither_loses_nor_repeats_a_count(gateway: Gateway) -> None:
         exposition.retire(0)
         assert gateway.samples() == {**counted, in_flight: 0}
         proof.set(int(counted[tokens]))
+
+
+DURATION = "request_duration_seconds"
+
+
+def test_a_summary_is_one_for_all_workers(gateway: Gateway) -> None:
+    for registry, seconds in zip(gateway.workers, (1.0, 3.0), strict=True):
+        registry.summary(DURATION, ("openai", "gpt", "200")).observe(seconds, 100.0)
+    labels = 'provider="openai",model="gpt",status="200"'
+    assert gateway.exposition.render(100.0).decode() == (
+        "# HELP ns_request_duration_seconds Time from the request head to the end of the answer, of a stream to its "
+        "start.\n"
+        "# TYPE ns_request_duration_seconds summary\n"
+        + "".join(
+            f'ns_request_duration_seconds{{{labels},quantile="{q}"}} {value}\n'
+            for q, value in zip(
+                ("0", "0.5", "0.9", "0.95", "0.99", "0.999", "1"), ("0.966", "0.966", *("2.88",) * 5), strict=True
+            )
+        )
+        + f"ns_request_duration_seconds_sum{{{labels}}} 4\n"
+        f"ns_request_duration_seconds_count{{{labels}}} 2\n"
+    )
+    gateway.exposition.retire(0)
+    later = gateway.exposition.render(100.0).decode()
+    assert f"ns_request_duration_seconds_sum{{{labels}}} 4\n" in later, "what a dead worker counted is kept"
+    assert f'{{{labels},quantile="0"}} 2.88\n' in later, "its part of the recent quantiles is not"
+    assert f'{{{labels},quantile="1"}} 0\n' in gateway.exposition.render(1000.0).decode()
+
+
+def test_views_show_the_series_that_belong_to_them(gateway: Gateway) -> None:
+    names = METRICS["proxy_requests_total"].labels
+    shown: dict[str, set[str]] = {}
+    for endpoint, status in (("/v1/chat/completions", "200"), ("/v1/messages", "404"), ("other", "413")):
+        values = dict.fromkeys(names, "x") | {
+            "endpoint": endpoint,
+            "outcome": "success" if status == "200" else "client_error",
+        }
+        gateway.workers[0].counter("proxy_requests_total", tuple(values.values())).inc()
+    for (name, labels), value in gateway.samples().items():
+        assert value == 1
+        shown.setdefault(name, set()).add(dict(labels)["endpoint"])
+    assert shown == {
+        "ns_proxy_requests_total": {"/v1/chat/completions", "/v1/messages", "other"},
+        "ns_proxy_failed_requests_total": {"/v1/messages", "other"},
+        "ns_llm_requests_total": {"/v1/chat/completions", "/v1/messages"},
+    }

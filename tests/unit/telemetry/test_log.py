@@ -1,7 +1,10 @@
 """Log lines: one event, one line, whatever the values are."""
 
+import asyncio
+import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw.telemetry import log
-from fastgw.telemetry.log import BATCH, LEVELS, Log, parse_level, unblocked
+from fastgw.telemetry.levels import LEVELS, parse_levels
+from fastgw.telemetry.log import BATCH, PIPE_BATCH, Log, unblocked
+
+
+def on_a_loop(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Runs a coroutine test."""
+
+    @functools.wraps(test)
+    def run(*arguments: object, **fixtures: object) -> None:
+        asyncio.run(test(*arguments, **fixtures))
+
+    return run
 
 
 class Sink:
@@ -44,7 +58,10 @@ def test_no_value_makes_a_second_line(sink: Sink, quoted: str, bare: str, other:
     assert not any(character < " " for character in written.replace("\n", ""))
 
 
-@pytest.mark.parametrize("text", ['x" error="forged', "x\nERROR fastgw: forged", "\x1b[31mred", "a\x00b"])
+@pytest.mark.parametrize(
+    "text",
+    ['x" error="forged', "x\nERROR fastgw: forged", "\x1b[31mred", "a\x00b", "a\x85b", "a\u2028b", "\x7f\x9b31m"],
+)
 def test_values_cannot_forge_fields_or_control_a_terminal(sink: Sink, text: str) -> None:
     Log(LEVELS["info"], fd=sink.fd).info("fastgw", "event", model=text, after=1)
     (line,) = sink.take().splitlines()
@@ -71,6 +88,17 @@ def test_a_defect_tells_its_place_and_no_value(sink: Sink) -> None:
     assert "sk-secret" not in line
 
 
+def test_targets_have_their_own_level(sink: Sink) -> None:
+    lines = Log(parse_levels("warn,fastgw::proxy=info,fastgw::auth=debug"), fd=sink.fd)
+    assert lines.access
+    assert lines.enabled("debug", "fastgw::auth") and not lines.enabled("debug", "fastgw::proxy")
+    lines.info("fastgw::config", "no")
+    lines.info("fastgw::proxy", "yes")
+    lines.denied(LEVELS["debug"], "yes")
+    lines.warn("fastgw::config", "yes")
+    assert sink.take().count("yes\n") == 3
+
+
 def test_lines_above_the_level_are_not_written(sink: Sink) -> None:
     lines = Log(LEVELS["warn"], fd=sink.fd)
     assert not lines.access
@@ -80,45 +108,86 @@ def test_lines_above_the_level_are_not_written(sink: Sink) -> None:
     assert sink.take().count("\n") == 1
 
 
-def test_a_reader_that_does_not_read_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@on_a_loop
+async def test_a_reader_that_does_not_read_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "MAX_PENDING", 3)
+    monkeypatch.setattr(log, "FLUSH_SECONDS", 0)
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
     try:
-        os.write(writer, b"x" * 1_000_000)
-        lines = Log(LEVELS["info"], fd=writer)
-        lines._scheduled = True  # as if a loop had the next flush in its hands
-        lines._loop = object()  # type: ignore[assignment]
-        for number in range(5):
+        lines = Log(LEVELS["info"], asyncio.get_running_loop(), writer)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(lines._fd, b"x" * 4096)
+        for number in range(20):
             lines.info("fastgw", "event", number=number)
-        assert lines.dropped == 2
-        monkeypatch.setattr(lines, "_schedule", lambda: None)
-        for number in range(5, 20):
-            lines.flush()
-            lines.info("fastgw", "event", number=number)
-        assert lines.dropped > 2, "a flush in vain makes room for one batch, not for ever more"
+            await asyncio.sleep(0)
+        assert lines.dropped > 10, "what is on its way counts as well"
         assert len(lines._lines) <= 3
-        os.read(reader, 1_000_000)
-        lines.flush()
-        assert [line.rpartition(b" ")[2] for line in os.read(reader, 1_000_000).splitlines()[:3]] == [
-            b"number=%d" % n for n in range(3)
+        received = b""
+        while b"stderr did not take them" not in received:
+            received += await asyncio.to_thread(os.read, reader, 65536)
+        written = received.lstrip(b"x").decode().splitlines()
+        assert [line.rpartition(" ")[2] for line in written] == [
+            *(f"number={n}" for n in range(len(written) - 1)),
+            f"dropped={lines.dropped}",
         ]
+        assert len(written) - 1 + lines.dropped == 20
     finally:
         os.close(reader)
         os.close(writer)
 
 
-@pytest.mark.parametrize(
-    ("text", "level"),
-    [("info", 3), ("", 3), ("debug,hyper=error", 4), ("hyper=error", 3), ("fastgw=trace", 5), ("warn,info", 3)],
-)
-def test_levels(text: str, level: int) -> None:
-    assert parse_level(text) == level
+@on_a_loop
+async def test_lines_in_a_pipe_are_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    lines = Log(LEVELS["info"], asyncio.get_running_loop(), writer)
+    written: list[bytes] = []
+    monkeypatch.setattr(os, "write", lambda fd, data: written.append(data) or len(data))
+    for number in range(200):
+        lines.info("fastgw", "event " + "x" * (number % 90), number=number)
+    lines.put(b"y" * 10_000 + b"\n")
+    lines.info("fastgw", "last")
+    lines.flush()
+    assert all(data.endswith(b"\n") and (len(data) <= PIPE_BATCH or data.startswith(b"y")) for data in written)
+    assert b"".join(written).count(b"\n") == 202
+    assert len(written) < 12
+    for descriptor in (reader, writer):
+        os.close(descriptor)
 
 
-def test_a_word_that_is_no_level() -> None:
-    with pytest.raises(ValueError, match="unknown log level"):
-        parse_level("loud")
+@on_a_loop
+async def test_the_last_lines_wait_for_a_reader_that_is_behind() -> None:
+    reader, writer = os.pipe()
+    lines = Log(LEVELS["info"], asyncio.get_running_loop(), writer)
+    for number in range(2000):
+        lines.info("fastgw", "event", text="x" * 100, number=number)
+    taken: list[bytes] = []
+
+    def read() -> None:
+        while not taken or not taken[-1].endswith(b"number=1999\n"):
+            taken.append(os.read(reader, 65536))
+
+    reading = asyncio.get_running_loop().run_in_executor(None, read)
+    lines.close()
+    await reading
+    assert b"".join(taken).count(b"\n") == 2000
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+
+
+def test_a_reader_that_never_reads_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "CLOSE_SECONDS", 0.05)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    lines = Log(LEVELS["info"], fd=writer)
+    lines.put(b"line\n")
+    lines.close()
+    assert len(lines._lines) + len(lines._unwritten) > 0
+    for descriptor in (reader, writer):
+        os.close(descriptor)
 
 
 def test_a_pipe_that_nobody_reads_does_not_stop_the_writer() -> None:
@@ -137,9 +206,9 @@ def test_a_pipe_that_nobody_reads_does_not_stop_the_writer() -> None:
 
 def test_more_lines_than_a_write_takes(sink: Sink) -> None:
     lines = Log(LEVELS["info"], fd=sink.fd)
-    lines._lines = [b"%d\n" % number for number in range(3 * BATCH + 1)]
+    lines._lines.extend(b"%d\n" % number for number in range(BATCH))
     lines.flush()
-    assert sink.take().split() == [str(number) for number in range(3 * BATCH + 1)]
+    assert sink.take().split() == [str(number) for number in range(BATCH)]
 
 
 def test_what_is_no_pipe_is_used_as_it_is(tmp_path: Path) -> None:

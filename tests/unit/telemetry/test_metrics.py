@@ -3,7 +3,7 @@ import pytest
 
 from fastgw.state.board import FIXED, Region
 from fastgw.telemetry.catalog import DROPPED, METRICS
-from fastgw.telemetry.metrics import RESERVE, Definition, Registry
+from fastgw.telemetry.metrics import RESERVE, Definition, Registry, width
 
 TOKENS = "tokens_consumed_total"
 TTFT = "request_ttft_seconds"
@@ -82,6 +82,8 @@ def test_mistakes_of_the_program_are_refused(worker: Worker) -> None:
         worker.registry.counter(TOKENS, ("openai",))
     with pytest.raises(ValueError, match="is a counter, not a gauge"):
         worker.registry.gauge(TOKENS, ("openai", "gpt"))
+    with pytest.raises(ValueError, match="is a view of proxy_requests_total"):
+        worker.registry.counter("llm_requests_total", ("x",) * 15)
     with pytest.raises(ValueError, match="at most 64"):
         worker.registry.histogram(TTFT, ("e", "/", "m", "p", "2xx", "true"), range(65))
     assert len(worker.announced) == 1
@@ -101,18 +103,21 @@ def test_a_full_region_counts_what_is_new_under_other(cramped: Worker) -> None:
 def test_every_metric_overflows_inside_the_region(cramped: Worker) -> None:
     cramped.registry.counter(TOKENS, ("openai", "fits"))
     edges = tuple(float(edge) for edge in range(64))
-    others = [metric for metric in METRICS.values() if metric.name != DROPPED]
+    own = [metric for metric in METRICS.values() if metric.view is None]
+    others = [metric for metric in own if metric.name != DROPPED]
     for metric in others:
         if metric.kind == "histogram":
             cramped.registry.histogram(metric.name, ("x",) * len(metric.labels), edges).observe(1.0)
+        elif metric.kind == "summary":
+            cramped.registry.summary(metric.name, ("x",) * len(metric.labels)).observe(1.0, 1.0)
         elif metric.kind == "counter":
             cramped.registry.counter(metric.name, ("x",) * len(metric.labels)).inc()
         else:
             cramped.registry.gauge(metric.name, ("x",) * len(metric.labels)).inc()
     announced = {(definition.name, definition.labels) for definition in cramped.announced}
-    for metric in METRICS.values():
+    for metric in own:
         assert (metric.name, ("other",) * len(metric.labels)) in announced
-    ends = [d.first + (len(d.buckets) + 2 if d.kind == "histogram" else 1) for d in cramped.announced]
+    ends = [d.first + width(d.kind, d.buckets) for d in cramped.announced]
     assert max(ends) <= cramped.region.end
     assert cramped.value(DROPPED) == sum(1 for metric in others if metric.labels)
 

@@ -1,0 +1,168 @@
+"""The two log lines of a served request, `proxy request completed` and `provider call completed`.
+
+Both are bytes from the start. What a caller and a target say on every line is made once and remembered with the caller;
+a line costs the formatting of its numbers.
+"""
+
+import re
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from fastgw.gateway.snapshot import Target
+from fastgw.telemetry.labels import FIXED, HANDLERS, TRACKED
+from fastgw.telemetry.log import shown
+from fastgw.telemetry.usage import MAX_MESSAGE, plain
+
+if TYPE_CHECKING:
+    from fastgw.gateway.exchange import Exchange
+    from fastgw.gateway.gateway import Gateway
+    from fastgw.providers.adapter import RelayedStream, Reported
+
+MAX_MODEL = 1024
+"""Characters of the model name as a line shows it: what was asked for may be as long as a body. Also bytes of a path
+that could not be read to its end."""
+LEFT = b' error_kind="client_disconnected" error="client closed the request before the response head was written"'
+# Bytes that are their own spelling between quotes.
+_PLAIN = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+_PATHS = frozenset(path.encode() for path in FIXED)
+
+
+def access_line(ex: "Exchange") -> None:
+    """One info line per request that got past authentication; for a stream when its head is written, hence without
+    what is only known at its end."""
+    log, lost = ex.gateway.log, ex.gone and not ex.head_sent
+    path = ex.request.path
+    if path not in _PATHS:
+        path = inside(ex.endpoint if ex.status == 413 else path)
+    elif ex.status == 413:
+        path = ex.endpoint.encode()
+    used = named = b""
+    if not ex.headed and not lost:
+        used, named = tokens(ex), answer_id(ex)
+    request_id = ex.request_id
+    log.put(
+        b'%b request{request_id=%b}: fastgw::proxy: proxy request completed method="%b" path="%b" status=%d '
+        b'latency_ms=%d%b%b request_id="%b"%b%b%b\n'
+        % (
+            log.stamp(),
+            request_id,
+            ex.request.method,
+            path,
+            ex.status,
+            (monotonic() - ex.started) * 1000,
+            who(ex, lost),
+            used,
+            request_id if _PLAIN(request_id) else inside(request_id),
+            named,
+            b" routing_attempt_count=%d" % ex.attempts if ex.attempts else b"",
+            b"" if ex.error is None and not lost else LEFT if lost else failure(ex),
+        )
+    )
+
+
+def call_line(ex: "Exchange", status: int) -> None:
+    """One info line per attempt whose provider answered with an id, where attempts are told apart."""
+    handler = HANDLERS.get(ex.endpoint, "")
+    named = answer_id(ex) if handler in TRACKED else b""
+    if not named:
+        return
+    log, request_id = ex.gateway.log, ex.request_id
+    version = plain(served_model(ex.reported))
+    log.put(
+        b'%b request{request_id=%b}: fastgw::proxy: provider call completed request_id="%b"%b attempt_index=%d '
+        b'attempt_kind="%b" handler="%b" status=%d requested_model="%b"%b\n'
+        % (
+            log.stamp(),
+            request_id,
+            request_id if _PLAIN(request_id) else inside(request_id),
+            named,
+            ex.attempts - 1,
+            attempt_kind(ex).encode(),
+            handler.encode(),
+            status,
+            inside((ex.alias or "")[:MAX_MODEL]),
+            b' provider_model_version="%b"' % inside(version) if version else b"",
+        )
+    )
+
+
+def refusal_line(
+    gateway: "Gateway", request_id: bytes, method: bytes, path: bytes, status: int, kind: str, message: str
+) -> None:
+    """The access line of a request that was answered, at once, before it became an exchange."""
+    log = gateway.log
+    log.put(
+        b'%b request{request_id=%b}: fastgw::proxy: proxy request completed method="%b" path="%b" status=%d '
+        b'latency_ms=0 request_id="%b" error_kind="%b" error="%b"\n'
+        % (
+            *(log.stamp(), request_id, inside(method), inside(path[:MAX_MODEL]), status, inside(request_id)),
+            *(kind.encode(), inside(message)),
+        )
+    )
+
+
+def who(ex: "Exchange", lost: bool) -> bytes:
+    """The fields `provider`, `model`, `api_key_id`. Remembered where the model is the target's own name."""
+    target, caller, alias = ex.target, ex.caller, ex.alias
+    if target is None or caller is None or target.name != alias or lost:
+        row = (target.row or target) if target is not None else None
+        return _who(row, alias, caller.id if caller is not None and not lost else "")
+    found = caller.shown.get(target)
+    if found is None:
+        found = caller.shown[target] = _who(target, alias, caller.id)
+    return found
+
+
+def _who(row: Target | None, alias: str | None, caller: str) -> bytes:
+    fields = (
+        ("provider", row.provider.lower() if row is not None else ""),
+        ("model", (alias or "")[:MAX_MODEL]),
+        ("api_key_id", caller),
+    )
+    return b"".join(b' %b="%b"' % (key.encode(), inside(value)) for key, value in fields if value)
+
+
+def tokens(ex: "Exchange") -> bytes:
+    """The fields of the counters that are known."""
+    prompt, completion = ex.prompt_tokens, ex.completion_tokens
+    total = max(ex.total_tokens, prompt + completion)
+    if prompt and completion:
+        return b" prompt_tokens=%d completion_tokens=%d total_tokens=%d" % (prompt, completion, total)
+    counters = ((b"prompt", prompt), (b"completion", completion), (b"total", total))
+    return b"".join(b" %b_tokens=%d" % counter for counter in counters if counter[1])
+
+
+def answer_id(ex: "Exchange") -> bytes:
+    """The field `provider_request_id`, when the provider's answer had an id."""
+    if ex.reported is None or not ex.relayed:
+        return b""
+    found = plain(ex.reported.id)
+    return b' provider_request_id="%b"' % inside(found) if found else b""
+
+
+def served_model(reported: "Reported | RelayedStream | None") -> str | bytes:
+    """The provider's name for the model that answered."""
+    name: str | bytes = getattr(reported, "served_model", b"") or getattr(reported, "model", "")
+    return name
+
+
+def attempt_kind(ex: "Exchange") -> str:
+    """What the latest attempt was."""
+    return "retry" if ex.attempts > 1 else "initial"
+
+
+def failure(ex: "Exchange") -> bytes:
+    """The fields of what went wrong: also the cause of a timeout and the whole message of the upstream."""
+    error = ex.error
+    if error is None:
+        return b""
+    return b' error_kind="%b" error="%b"' % (
+        inside(error.type),
+        inside(plain(error.cause or error.message, MAX_MESSAGE)),
+    )
+
+
+def inside(value: str | bytes) -> bytes:
+    """Text as it stands between quotes: quotes, backslashes and controls escaped."""
+    raw = value.encode("utf-8", "replace") if isinstance(value, str) else value
+    return raw if _PLAIN(raw) else shown(raw.decode("utf-8", "replace"))[1:-1].encode()

@@ -13,8 +13,8 @@ a line and a column and never quote the text, which may hold credentials.
 
 import math
 import re
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -43,6 +43,10 @@ _DECIMAL: Final = re.compile(r"[-+]?[0-9]+")
 _BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NUMBER_START: Final = frozenset("+-.0123456789")
+# A plain scalar that begins with anything else is a text.
+_SPECIAL: Final = _NUMBER_START | {text[0] for text in _CONSTANTS if text}
+_STARTS: Final = frozenset({yaml.MappingStartEvent, yaml.SequenceStartEvent})
+_ENDS: Final = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent})
 
 
 class YamlError(ValueError):
@@ -61,41 +65,68 @@ class _Node(NamedTuple):
 
 
 class _Frame:
-    """A collection whose end has not been seen yet."""
+    """A collection whose end has not been seen yet. ``key``: of the value that is expected next, None before a key."""
 
-    __slots__ = ("anchor", "expect_key", "height", "key", "nodes", "target")
+    __slots__ = ("anchor", "height", "key", "mapping", "nodes", "sequence")
 
-    def __init__(self, target: "list[object] | dict[str, object]", anchor: str | None) -> None:
-        self.target = target
+    def __init__(self, mapping: bool, anchor: str | None) -> None:
+        self.mapping: dict[str, object] | None = {} if mapping else None
+        self.sequence: list[object] = []
         self.anchor = anchor
         self.nodes = 1
         self.height = 0
-        self.key = ""
-        self.expect_key = isinstance(target, dict)
+        self.key: str | None = None
+
+    def add(self, value: object, nodes: int, height: int, event: yaml.Event) -> None:
+        """Take a finished node. O(1): aliased nodes are shared, not copied."""
+        self.nodes += nodes
+        if height >= self.height:
+            self.height = height + 1
+        mapping = self.mapping
+        if mapping is None:
+            self.sequence.append(value)
+        elif self.key is not None:
+            mapping[self.key] = value
+            self.key = None
+        elif not isinstance(value, str):
+            raise _error("mapping key is not a string", event)
+        elif value in mapping:
+            raise _error("duplicate mapping key", event)
+        else:
+            self.key = value
 
 
 class _Builder:
+    """Runs once per scalar of a file that may have a million of them."""
+
     def __init__(self, nonfinite: bool) -> None:
         self.documents: list[object] = []
         self._nonfinite = nonfinite
         self._stack: list[_Frame] = []
         self._anchors: dict[str, _Node] = {}
-        self._total = 0
+        self._expanded = 0
 
-    def feed(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.ScalarEvent):
-            self._complete(_Node(self._scalar(event), 1, 0), event.anchor, event)
-        elif isinstance(event, yaml.CollectionStartEvent):
+    def feed(self, event: Any) -> None:
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            text: str = event.value
+            if event.tag is None and (not event.implicit[0] or (text and text[0] not in _SPECIAL)) and _HAVE_LIBYAML:
+                value: object = text
+            else:
+                value = self._scalar(event)
+            if event.anchor is None and self._stack:
+                self._stack[-1].add(value, 1, 0, event)
+            else:
+                self._complete(_Node(value, 1, 0), event.anchor, event)
+        elif kind in _STARTS:
             self._open(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
+        elif kind in _ENDS:
             frame = self._stack.pop()
-            self._complete(_Node(frame.target, frame.nodes, frame.height), frame.anchor, event)
-        elif isinstance(event, yaml.AliasEvent):
-            node = self._anchors.get(event.anchor or "")
-            if node is None:
-                raise _error("alias of an anchor that is not defined or not complete", event)
-            self._complete(node, None, event)
-        elif isinstance(event, yaml.DocumentStartEvent):
+            target = frame.sequence if frame.mapping is None else frame.mapping
+            self._complete(_Node(target, frame.nodes, frame.height), frame.anchor, event)
+        elif kind is yaml.AliasEvent:
+            self._alias(event)
+        elif kind is yaml.DocumentStartEvent:
             self._anchors.clear()
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
@@ -104,7 +135,7 @@ class _Builder:
             raise _error("unsupported tag", event)
         if len(self._stack) >= MAX_DEPTH:
             raise _error(f"nesting is deeper than {MAX_DEPTH} levels", event)
-        self._stack.append(_Frame({} if mapping else [], event.anchor))
+        self._stack.append(_Frame(mapping, event.anchor))
 
     def _scalar(self, event: yaml.ScalarEvent) -> object:
         text: str = event.value
@@ -125,33 +156,25 @@ class _Builder:
             raise _error("number is not finite", event)
         return value
 
-    def _complete(self, node: _Node, anchor: str | None, event: yaml.Event) -> None:
-        """Hand a finished node to the collection around it. O(1): aliased nodes are shared, not copied."""
-        self._total += node.nodes if isinstance(event, yaml.AliasEvent) else 1
-        if self._total > MAX_NODES:
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        node = self._anchors.get(event.anchor or "")
+        if node is None:
+            raise _error("alias of an anchor that is not defined or not complete", event)
+        self._expanded += node.nodes
+        if self._expanded > MAX_NODES:
             raise _error(f"document has more than {MAX_NODES} nodes after alias expansion", event)
         if len(self._stack) + node.height > MAX_DEPTH:
             raise _error(f"nesting is deeper than {MAX_DEPTH} levels", event)
+        self._complete(node, None, event)
+
+    def _complete(self, node: _Node, anchor: str | None, event: yaml.Event) -> None:
+        """Hand a finished node to the collection around it."""
         if anchor is not None:
             self._anchors[anchor] = node
-        if not self._stack:
-            self.documents.append(node.value)
-            return
-        frame = self._stack[-1]
-        frame.nodes += node.nodes
-        frame.height = max(frame.height, node.height + 1)
-        if isinstance(frame.target, list):
-            frame.target.append(node.value)
-        elif frame.expect_key:
-            if not isinstance(node.value, str):
-                raise _error("mapping key is not a string", event)
-            if node.value in frame.target:
-                raise _error("duplicate mapping key", event)
-            frame.key = node.value
-            frame.expect_key = False
+        if self._stack:
+            self._stack[-1].add(node.value, node.nodes, node.height, event)
         else:
-            frame.target[frame.key] = node.value
-            frame.expect_key = True
+            self.documents.append(node.value)
 
 
 def load_documents(text: str, *, nonfinite: bool = False) -> list[object]:
@@ -166,9 +189,11 @@ def load_documents(text: str, *, nonfinite: bool = False) -> list[object]:
     return builder.documents
 
 
-def _events(text: str) -> Iterator[yaml.Event]:
+def _events(text: str) -> Iterator[Any]:
     try:
-        yield from yaml.parse(text, Loader=_LOADER)
+        next_event: Callable[[], Any] = _LOADER(text).get_event
+        while not isinstance(event := next_event(), yaml.StreamEndEvent):
+            yield event
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         # libyaml's texts are constants; those of the pure-Python parser quote the document.

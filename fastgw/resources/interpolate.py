@@ -2,34 +2,45 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 # `$$`, a complete reference, or a `${` that is never closed; any other `$` is literal.
 _DOLLAR: Final = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
+
+_Place = tuple[Any, str | int] | None
+"""(the place around it, member or index)."""
 
 
 def interpolate(entry: dict[str, object], environ: Mapping[str, str]) -> tuple[dict[str, object], list[str]]:
     """A copy of ``entry`` with its string values resolved, and one message per reference that cannot be."""
     failures: list[str] = []
 
-    def visit(value: object, path: str) -> object:
+    def visit(value: object, place: _Place) -> object:
         if isinstance(value, str):
-            return _expand(value, environ, lambda reason: failures.append(f"field `{path}`: {reason}"))
+            if "$" not in value:
+                return value
+            return _expand(value, environ, lambda reason: failures.append(f"field `{_path(place)}`: {reason}"))
         if isinstance(value, dict):
-            return {key: visit(item, f"{path}.{key}" if path else key) for key, item in value.items()}
+            return {key: visit(item, (place, key)) for key, item in value.items()}
         if isinstance(value, list):
-            return [visit(item, f"{path}[{index}]") for index, item in enumerate(value)]
+            return [visit(item, (place, index)) for index, item in enumerate(value)]
         return value
 
-    result = visit(entry, "")
+    result = visit(entry, None)
     assert isinstance(result, dict)
     return result, failures
 
 
-def _expand(text: str, environ: Mapping[str, str], fail: Callable[[str], None]) -> str:
-    if "$" not in text:
-        return text
+def _path(place: _Place) -> str:
+    """``routing.targets[0].model``."""
+    steps: list[str] = []
+    while place is not None:
+        place, step = place
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+    return "".join(reversed(steps)).removeprefix(".")
 
+
+def _expand(text: str, environ: Mapping[str, str], fail: Callable[[str], None]) -> str:
     def replacement(match: re.Match[str]) -> str:
         name = match.group(1)
         if match.group() == "$$":

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw.core import yaml as dialect
-from fastgw.core.yaml import MAX_DEPTH, YamlError, load_documents
+from fastgw.core.yaml import MAX_DEPTH, MAX_NODES, YamlError, load_documents
 
 SCALARS = [
     ("true", True),
@@ -201,3 +201,11 @@ def test_only_yaml_errors_escape(text: str) -> None:
         load_documents(text)
     except YamlError:
         pass
+
+
+def test_the_size_of_a_document_is_not_bounded() -> None:
+    """Only what aliases make of it is: a file may define a hundred thousand keys."""
+    count = MAX_NODES + 1
+    (items,) = load_documents(f"[{'x,' * count}]")
+    assert isinstance(items, list)
+    assert len(items) == count

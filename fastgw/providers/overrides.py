@@ -14,7 +14,7 @@ from fastgw._speedups.splice import ARRAY, FLOAT, INT, ScanError, top_level
 from fastgw.core.edits import BLANKS, Edit, appended, edited
 from fastgw.core.errors import invalid_request
 from fastgw.core.globs import Globs
-from fastgw.core.headers import RESERVED
+from fastgw.core.headers import RESERVED, TRACE_CONTEXT
 from fastgw.providers.fields import GATEWAY, NOT_FORWARDED, field_line
 
 VARIABLES: Final = frozenset(
@@ -32,7 +32,7 @@ VARIABLES: Final = frozenset(
 )
 """What `${...}` in a default header may name."""
 
-_REFUSED: Final = RESERVED | GATEWAY
+_REFUSED: Final = RESERVED | GATEWAY | TRACE_CONTEXT
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 
 # Numbers as floats: none is written back, and integers of any length stay cheap to read.

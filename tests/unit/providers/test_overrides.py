@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw.core.errors import GatewayError
-from fastgw.core.headers import RESERVED
+from fastgw.core.headers import RESERVED, TRACE_CONTEXT
 from fastgw.providers.fields import GATEWAY, NOT_FORWARDED
 from fastgw.providers.overrides import VARIABLES, Overrides
 
@@ -288,7 +288,7 @@ def test_a_variable_without_a_usable_value_drops_the_header(name: str, value: st
 
 
 def test_default_headers_cannot_set_what_is_the_gateways() -> None:
-    names = {name.title() for name in RESERVED | GATEWAY} | {"X-FastGW-Request-Id", "Bad Name", ""}
+    names = {name.title() for name in RESERVED | GATEWAY | TRACE_CONTEXT} | {"X-FastGW-Request-Id", "Bad Name", ""}
     overrides = compiled(default_headers={**dict.fromkeys(names, "v"), "X-FastGW-Tag": "t"})
     assert lines(overrides, {}) == [b"X-FastGW-Tag: t"]
 

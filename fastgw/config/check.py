@@ -161,8 +161,6 @@ def _refuse_unavailable(config: Config) -> None:
     """What this version cannot do must not look as if it worked."""
     if config.managed.enabled:
         raise ConfigError("managed.enabled: connecting to a control plane is not supported; use resources_file")
-    if config.etcd is not None and config.etcd.endpoints:
-        raise ConfigError("etcd.endpoints: the etcd source is not available in this version; use resources_file")
     if config.cache.redis is not None:
         raise ConfigError("cache.redis: the Redis cache is not available in this version")
     if config.ratelimit.backend == "redis":

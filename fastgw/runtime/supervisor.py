@@ -13,10 +13,11 @@ import signal
 import socket
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -33,6 +34,7 @@ from fastgw.resources.notices import config_notices, resource_notices
 from fastgw.resources.report import ResourcesError
 from fastgw.runtime.admin import AdminKeys, AdminPages, LoadedRecords
 from fastgw.runtime.errors import BootError
+from fastgw.runtime.file_status import FileStatus
 from fastgw.runtime.grants import GrantServer
 from fastgw.runtime.handoff import channel
 from fastgw.runtime.jwks import KeyServer
@@ -41,13 +43,16 @@ from fastgw.runtime.lull import refuse_handshakes
 from fastgw.runtime.outbound import Fetcher
 from fastgw.runtime.overview import Overview
 from fastgw.runtime.process import WorkerProcess
-from fastgw.runtime.status import StatusPages, StatusState
+from fastgw.runtime.status import StatusPages
 from fastgw.runtime.surfaces import Surfaces
 from fastgw.state.board import Board
 from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.levels import Levels, chosen_levels
 from fastgw.telemetry.log import Log
 from fastgw.upstream.tls import TlsError, build_context
+
+if TYPE_CHECKING:
+    from fastgw.runtime.etcd import EtcdSource
 
 CELLS = 1 << 20
 """Cells per worker; metric series that find no room are counted under "other". What is not used takes no memory."""
@@ -95,7 +100,8 @@ class Supervisor:
         self._count = 1 if config.proxy.thread_per_core is False else config.proxy.workers or cpus()
         self._board = Board.create(self._count, CELLS)
         self._exposition = Exposition(config.namespace, self._board)
-        self._state = StatusState(self._exposition.local)
+        self._etcd = self._etcd_source() if config.etcd is not None and config.etcd.endpoints else None
+        self._file = FileStatus(self._exposition) if self._etcd is None else None
         self._workers: list[WorkerProcess | None] = [None] * self._count
         self._config_bytes = msgspec.msgpack.encode(config)
         self.store = Store()
@@ -122,25 +128,22 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises BootError when the gateway cannot start."""
         # Before the file is read, so that neither a change nor a stop that is announced during boot is missed.
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stopping.set)
-        try:
-            first = self._load()
-        except ResourcesError as error:
-            raise BootError(str(error)) from None
+        first, applied = await self._first()
         self._check_tls()
         self._bind()
         filling = self._fill_tables()
         for index in range(self._count):
             self._spawn(index)
-        failure = await self._apply_file(first)
+        failure = await self.apply(first)
         if failure is None and filling.done():
             failure = filling.result()
         if failure is not None:
             await self._end_workers()
             raise BootError(failure)
-        self._board.set_ready()
+        applied()
         self._notify(config_notices(self._config))
         proxy = self._config.proxy
         self._log.info("fastgw", "gateway is ready", addr=proxy.addr, workers=self._count)
@@ -153,6 +156,33 @@ class Supervisor:
             raise BootError(self._boot_failure)
 
     # -- boot
+
+    def _etcd_source(self) -> "EtcdSource":
+        # Imported late: a gateway that reads a file has no use for it.
+        from fastgw.resources.etcd.settings import SettingsError
+        from fastgw.runtime.etcd import EtcdSource, Workers
+
+        try:
+            workers = Workers(self.apply, self._served, self._board.set_ready)
+            return EtcdSource(self._config, self._environ, self._exposition, workers, self._log)
+        except SettingsError as error:
+            raise BootError(f"config load failed: failed to load configuration: {error}") from None
+
+    async def _first(self) -> tuple[Change, Callable[[], None]]:
+        """What to serve at first, and what to call once it is served. Raises BootError for a file with an error."""
+        if self._etcd is not None:
+            return await self._etcd.restore(), self._etcd.begin
+        try:
+            loaded = self._load()
+        except ResourcesError as error:
+            raise BootError(str(error)) from None
+        return loaded.change, partial(self._applied_file, loaded)
+
+    def _hang_up(self) -> None:
+        if self._etcd is None:
+            self._reload_wanted.set()
+        else:
+            self._log.info("fastgw::config", "SIGHUP is ignored: changes in etcd are followed as they happen")
 
     def _bind(self) -> None:
         config, surfaces = self._config, self._surfaces
@@ -167,18 +197,23 @@ class Supervisor:
         except OSError as error:
             raise BootError(error.strerror or str(error)) from None
         self._listener = sockets["proxy"]
-        overview = Overview(self._board, self._served)
+        overview = Overview(self._board, self._served, None if self._etcd is None else self._etcd.applied)
         if "metrics" in sockets:
-            status = StatusPages(prometheus.path, self._exposition, self._state, self._board, overview)
-            surfaces.serve_status(sockets["metrics"], status)
+            status = self._file if self._etcd is None else self._etcd.status
+            assert status is not None
+            status_pages = StatusPages(prometheus.path, self._exposition, status, self._board, overview)
+            surfaces.serve_status(sockets["metrics"], status_pages)
         if "admin" in sockets:
             keys = AdminKeys(config.admin.admin_keys)
-            pages = AdminPages(keys, LoadedRecords(self._served, self._generation), overview, config.namespace)
+            records = LoadedRecords(self._served, self._generation) if self._etcd is None else self._etcd
+            pages = AdminPages(keys, records, overview, config.namespace)
             surfaces.serve_admin(sockets["admin"], pages, self._certificates.get("admin"))
             self._log.info("fastgw", "admin listener is bound", addr=address(sockets["admin"]))
 
     def _served(self, kind: str) -> Collection[Served]:
-        return self.store.rows(kind).values()
+        rows = self.store.rows(kind).values()
+        # A file has an order of its own; in etcd it is that of the keys.
+        return rows if self._etcd is None else sorted(rows, key=lambda row: row.id)
 
     def _generation(self) -> int:
         return self._loads
@@ -257,6 +292,7 @@ class Supervisor:
             await self._reload()
 
     async def _reload(self) -> None:
+        assert self._file is not None
         try:
             failure = await self._apply_file(await asyncio.to_thread(self._load))
             problems = [("(file)", failure or "")]
@@ -267,21 +303,26 @@ class Supervisor:
             failure = f"{type(defect).__name__}: {defect}"
             problems = [("(file)", failure)]
         if failure is None:
-            self._log.info("fastgw::config", "resources file reloaded", generation=self._state.generation)
+            self._log.info("fastgw::config", "resources file reloaded", generation=self._file.generation)
             return
         source_hash = None
         with contextlib.suppress(OSError):
             source_hash = hashlib.sha256(self._resources_path().read_bytes()).hexdigest()
-        self._state.failed(failure, problems, source_hash)
+        self._file.failed(failure, problems, source_hash)
         self._log.warn("fastgw::config", f"resources file reload failed — keeping the previous snapshot: {failure}")
 
     async def _apply_file(self, loaded: Loaded) -> str | None:
         failure = await self.apply(loaded.change)
         if failure is None:
-            self._loads += 1
-            self._state.applied(loaded.source_hash, self.store.counts())
-            self._notify(loaded.notices)
+            self._applied_file(loaded)
         return failure
+
+    def _applied_file(self, loaded: Loaded) -> None:
+        assert self._file is not None
+        self._loads += 1
+        self._file.applied(loaded.source_hash, self.store.counts())
+        self._board.set_ready()
+        self._notify(loaded.notices)
 
     async def apply(self, change: Change) -> str | None:
         """Make every worker serve a change; the first call is served first. Returns what went wrong, if anything.
@@ -414,6 +455,8 @@ class Supervisor:
         self._log.info("fastgw", "drain complete — closing listeners")
         if self._listener is not None and refuse_handshakes(self._listener):
             await asyncio.sleep(SETTLE_SECONDS)
+        if self._etcd is not None:
+            await self._etcd.close()
         await self._end_workers()
         await self._fetcher.close()
         self._surfaces.stop()

@@ -25,6 +25,8 @@ class Metric(NamedTuple):
     # Upper limits in seconds; what is above all of them is counted without being listed.
     buckets: tuple[float, ...] = ()
     view: View | None = None
+    # A counter that is exposed from the moment it is asked for.
+    zero: bool = False
 
 
 def _failed(labels: Labels) -> bool:
@@ -161,8 +163,8 @@ _ALL = (
         "gauge",
         "Unix time of the last successful load of the configuration.",
     ),
-    Metric("config_reloads_total", "counter", "Loads of the configuration."),
-    Metric("config_reload_failures_total", "counter", "Failed loads of the configuration.", ("reason",)),
+    Metric("config_reloads_total", "counter", "Loads of the configuration.", zero=True),
+    Metric("config_reload_failures_total", "counter", "Failed loads of the configuration.", ("reason",), zero=True),
     Metric("config_rejected_resources", "gauge", "Resources that are rejected.", ("kind",)),
     Metric(
         "config_partially_compatible_resources",
@@ -171,6 +173,9 @@ _ALL = (
         ("kind",),
     ),
     Metric("config_stale_served_resources", "gauge", "Resources served from an earlier valid version.", ("kind",)),
+    Metric("config_observed_revision", "gauge", "Highest revision of etcd that was seen."),
+    Metric("config_applied_revision", "gauge", "Highest revision of etcd that is served."),
+    Metric("config_source_connected", "gauge", "Whether the configuration of etcd can be read."),
     Metric("config_hash_info", "gauge", "1 for the hash of the configuration that is served.", ("hash",)),
     # Telemetry about telemetry.
     Metric(

@@ -10,6 +10,7 @@ announce are lost with it.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import add
@@ -75,6 +76,16 @@ class Exposition:
         series.live[worker] = first
         self._received[worker] += 1
 
+    def relabel(self, name: str, old: Sequence[str], new: Sequence[str]) -> None:
+        """Let the cell of a local counter or gauge stand for another series: the old one is exposed no more.
+
+        For label values without end, of which only some are of interest. The new series must not exist."""
+        if self.local.relabel(name, old, new):
+            before, after = (name, tuple(old)), (name, tuple(new))
+            series = self._series[after] = self._series.pop(before)
+            series.labels = _label_text(series.metric, after[1])
+            self._order[self._order.index(before)] = after
+
     def behind(self) -> bool:
         """Whether a worker has announced more than has arrived here, so that a scrape would miss a series."""
         pairs = zip(self._regions, self._received, strict=True)
@@ -131,7 +142,8 @@ class Exposition:
 
     def _samples(self, series: _Series, now: float) -> list[str]:
         """The lines of a series without the name of the family, because a view shows them under another one. Empty for
-        a counter, histogram or summary that has not counted anything; a gauge exists once it was set, to 0 as well."""
+        a counter, histogram or summary that has not counted anything; a gauge exists once it was set, to 0 as well,
+        and so does a counter of which 0 is worth telling."""
         kind = series.metric.kind
         if kind == "summary":
             return self._summary(series, now)
@@ -140,7 +152,8 @@ class Exposition:
             values = list(map(add, values, self._regions[worker].cells.read(first, len(values))))
         if kind == "histogram":
             return _histogram_lines(series, values) if any(values) else []
-        return [f"{_braces(series.labels)} {values[0]}\n"] if kind == "gauge" or values[0] else []
+        shown = kind == "gauge" or series.metric.zero or values[0]
+        return [f"{_braces(series.labels)} {values[0]}\n"] if shown else []
 
     def _summary(self, series: _Series, now: float) -> list[str]:
         total, number, recent = series.retired[0], series.retired[1], [0] * SUMMARY_STEPS

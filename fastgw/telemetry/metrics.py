@@ -56,7 +56,8 @@ class Registry:
     name and labels give the same object for the life of the process, also after a reload of the configuration.
 
     A gauge is exposed from the moment it is first asked for, so ask when there is something to tell. Counters,
-    histograms and summaries are exposed once they are not 0. A family that is a view of another has no series.
+    histograms and summaries are exposed once they are not 0, unless the catalog says that 0 is worth telling. A
+    family that is a view of another has no series.
     """
 
     def __init__(self, region: Region, announce: Callable[[Definition], None]) -> None:
@@ -77,6 +78,13 @@ class Registry:
     def gauge(self, name: str, labels: Sequence[str]) -> Gauge:
         key = (name, tuple(labels))
         return self._cells.get(key) or self._cell("gauge", key)
+
+    def relabel(self, name: str, old: Sequence[str], new: Sequence[str]) -> bool:
+        """Give the cell of a counter or gauge to another series; False when the old one has none of its own."""
+        cell = self._cells.pop((name, tuple(old)), None)
+        if cell is not None:
+            self._cells[name, tuple(new)] = cell
+        return cell is not None
 
     def histogram(self, name: str, labels: Sequence[str], buckets: Sequence[float] | None = None) -> Histogram:
         """`buckets` are upper limits in seconds, at most 64, by default those of the catalog.

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.support.gateway import free_port
+from tests.support.gateway import KEY_HASH, free_port
 
 PROGRAM = shutil.which("etcd")
 needs_etcd = pytest.mark.skipif(PROGRAM is None, reason="etcd is not installed (Debian: etcd-server)")
@@ -211,6 +211,27 @@ def etcd(*, tls: bool = False) -> Iterator[Etcd]:
             yield store
         finally:
             store.kill()
+
+
+def documents(upstream: str, prefix: str = "/fastgw") -> dict[str, Any]:
+    """By key: a provider key, the alias `fast-chat` on `upstream`, one caller for everything."""
+    key = {"display_name": "up", "provider": "mock", "adapter": "openai", "api_key": "up-key", "api_base": upstream}
+    return {
+        f"{prefix}/provider_keys/up": key,
+        f"{prefix}/models/chat": model_document("fast-chat"),
+        f"{prefix}/api_keys/caller": {"key_hash": KEY_HASH, "allowed_models": ["*"], "display_name": "caller"},
+    }
+
+
+def model_document(name: str, content: str = "hello") -> dict[str, Any]:
+    """A model that answers with `content`."""
+    upstream = f"mock-gpt?content={content}"
+    return {"display_name": name, "provider": "mock", "model_name": upstream, "provider_key_id": "up"}
+
+
+def source(url: str, **more: Any) -> dict[str, Any]:
+    """The part of a gateway's configuration that makes it follow this etcd."""
+    return {"resources_file": None, "etcd": {"endpoints": [url], **more}}
 
 
 def _text(data: str | bytes) -> str:

@@ -90,8 +90,8 @@ class Gateway:
         text = document if isinstance(document, str) else json.dumps(document)
         (self.directory / "resources.yaml").write_text(text)
 
-    def start(self) -> None:
-        """Start the process and wait until it is ready. Raises AssertionError with its log when it is not."""
+    def start(self, probe: str = "/readyz") -> None:
+        """Start the process and wait until `probe` answers 200. Raises AssertionError with its log when it does not."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fastgw", "--config", str(self.directory / "config.yaml")],
@@ -104,7 +104,7 @@ class Gateway:
             if self.process.poll() is not None:
                 break
             with contextlib.suppress(OSError):
-                if self.get("/readyz")[0] == 200:
+                if self.get(probe)[0] == 200:
                     return
             time.sleep(0.02)
         raise AssertionError(f"gateway did not become ready:\n{self.log}")
@@ -163,13 +163,16 @@ def merge(into: dict[str, Any], more: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def gateway(
-    document: dict[str, Any], config: dict[str, Any] | None = None, environ: dict[str, str] | None = None
+    document: dict[str, Any],
+    config: dict[str, Any] | None = None,
+    environ: dict[str, str] | None = None,
+    probe: str = "/readyz",
 ) -> Iterator[Gateway]:
-    """A gateway that is ready; killed at the end."""
+    """A gateway that answers `probe`; killed at the end."""
     with tempfile.TemporaryDirectory(prefix="fastgw-test-") as directory:
         running = Gateway(Path(directory), document, config or {}, environ or {})
         try:
-            running.start()
+            running.start(probe)
             yield running
         finally:
             running.kill()

@@ -48,6 +48,14 @@ class EtcdClient:
         self._layout = layout
         self._turn = 0
         self._connection: _Connection | None = None
+        self._heard = float("-inf")
+
+    def silence(self) -> float:
+        """Seconds since a watched server has last given a sign of life; infinite before the first."""
+        return asyncio.get_running_loop().time() - self._heard
+
+    def _hear(self) -> None:
+        self._heard = asyncio.get_running_loop().time()
 
     async def load(self) -> Loaded:
         """Everything below the prefix at one revision. Every endpoint is tried once.
@@ -80,7 +88,7 @@ class EtcdClient:
         if connection is None:
             raise EtcdError("not connected")
         try:
-            async with contextlib.aclosing(connection.watch(self._layout, revision)) as batches:
+            async with contextlib.aclosing(connection.watch(self._layout, revision, self._hear)) as batches:
                 async for events in batches:
                     yield events
         except Compacted:
@@ -155,8 +163,10 @@ class _Connection:
 
     # -- watch
 
-    async def watch(self, layout: Layout, revision: int) -> AsyncGenerator[list[Event], None]:
-        """As `EtcdClient.watch`."""
+    async def watch(
+        self, layout: Layout, revision: int, alive: Callable[[], None]
+    ) -> AsyncGenerator[list[Event], None]:
+        """As `EtcdClient.watch`; `alive` is called at signs of life."""
         import aiohttp
 
         question = {
@@ -172,7 +182,7 @@ class _Connection:
                 response = await self._open("/v3/watch", question)
         except TimeoutError:
             raise EtcdError("timeout") from None
-        pulse = _Pulse(self, layout, response)
+        pulse = _Pulse(self, layout, response, alive)
         try:
             async for messages in _messages(response, pulse):
                 events, end = _read(messages)
@@ -270,11 +280,18 @@ class _Ended(Exception):
 class _Pulse:
     """Watches a watch: closes the response when the server gives no sign of life, with the reason in `failure`."""
 
-    def __init__(self, connection: _Connection, layout: Layout, response: "aiohttp.ClientResponse") -> None:
+    def __init__(
+        self,
+        connection: _Connection,
+        layout: Layout,
+        response: "aiohttp.ClientResponse",
+        alive: Callable[[], None],
+    ) -> None:
         self.failure: EtcdError | None = None
         self._connection = connection
         self._layout = layout
         self._response = response
+        self._alive = alive
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._task = self._loop.create_task(self._run())
@@ -282,6 +299,7 @@ class _Pulse:
     def heard(self) -> None:
         """Something has arrived on the stream."""
         self._heard = self._loop.time()
+        self._alive()
 
     def stop(self) -> None:
         self._task.cancel()
@@ -293,6 +311,7 @@ class _Pulse:
                 if self._loop.time() - self._heard > SILENCE_SECONDS:
                     raise EtcdError("the watch is stuck")
                 await self._connection.probe(self._layout)
+                self._alive()
             except EtcdError as error:
                 self.failure = error
                 self._response.close()

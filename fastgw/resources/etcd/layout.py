@@ -34,6 +34,10 @@ class Layout:
             return None
         return Place(kind, identity) if kind and identity else None
 
+    def key_of(self, kind: str, id: str) -> bytes:
+        """Where a resource is."""
+        return self._root + f"{kind}/{id}".encode()
+
 
 def _after(prefix: bytes) -> bytes:
     """The first key after all that begin with `prefix`."""

@@ -71,11 +71,13 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a full load does. `dropped`: keys whose pinned document could not be restored."""
+    """What a full load does. `refused`: the keys whose documents are not served (new ones and old ones), `dropped`:
+    those whose pinned document could not be restored."""
 
     revision: int
     records: dict[bytes, Record]
     change: Change
+    refused: tuple[bytes, ...]
     dropped: tuple[bytes, ...]
 
 
@@ -110,8 +112,8 @@ Judge = Callable[[Place | None, bytes], Decoded | Refusal]
 
 
 class Ledger:
-    """The committed state. `sequence` counts changes of what is served; `rejections` and `partial` are the newest keys
-    of their sort, oldest first. `revision` None: nothing has been loaded."""
+    """The committed state. `version` counts commits, `sequence` changes of what is served; `rejections` and `partial`
+    are the newest keys of their sort, oldest first. `revision` None: nothing has been loaded."""
 
     def __init__(self, layout: Layout, judge: Judge | None = None) -> None:
         self._layout = layout
@@ -119,6 +121,7 @@ class Ledger:
         self.records: dict[bytes, Record] = {}
         self.revision: int | None = None
         self.observed_at = 0
+        self.version = 0
         self.sequence = 0
         self.applied_at = 0
         self.tally = Tally()
@@ -159,6 +162,7 @@ class Ledger:
                 self._advance(now)
         self.revision = max(revision, self.revision or 0)
         self.observed_at = now
+        self.version += 1
 
     # -- everything
 
@@ -196,7 +200,8 @@ class Ledger:
             for key, record in self.records.items()
             if key not in records and record.served() is not None
         )
-        return Plan(revision, records, Change(tuple(puts), tuple(deletes)), tuple(dropped))
+        refused = tuple(key for key, record in records.items() if record.refusal is not None)
+        return Plan(revision, records, Change(tuple(puts), tuple(deletes)), refused, tuple(dropped))
 
     def commit_load(self, plan: Plan, now: int) -> None:
         """The plan is served. O(records)."""
@@ -211,6 +216,7 @@ class Ledger:
             self._advance(now)
         self.revision = plan.revision
         self.observed_at = now
+        self.version += 1
 
     def _advance(self, now: int) -> None:
         self.sequence += 1

@@ -122,10 +122,6 @@ FAILURES: list[tuple[dict[str, object], str]] = [
     ),
     ({"observability.tracing.otlp.sample_ratio": 1.5}, "observability.tracing.otlp.sample_ratio must be"),
     ({"resources_file": None, "managed.enabled": True}, "connecting to a control plane is not supported"),
-    (
-        {"resources_file": None, "etcd.endpoints": ["http://h"]},
-        "etcd.endpoints: the etcd source is not available in this version; use resources_file",
-    ),
     ({"cache.redis": REDIS}, "cache.redis: the Redis cache is not available in this version"),
     ({"cache": {"redis": REDIS, "backend": "redis"}}, "cache.redis: the Redis cache is not available in this version"),
     ({"ratelimit": {"backend": "redis", "redis": REDIS}}, "ratelimit.backend: the Redis backend is not available"),
@@ -183,6 +179,7 @@ def test_reserved_id_headers(tmp_path: Path, header: str) -> None:
         {"observability.log_level": "INFO, fastgw=debug,other=off"},
         {"observability.tracing.otlp": {"enabled": True, "endpoint": "http://h", "sample_ratio": 0}},
         {"managed.cp_base_url": "https://cp"},
+        {"resources_file": None, "etcd.endpoints": ["http://h:1"]},
         rule("^/a/(?P<x>.*)", "/v1/$x"),
     ],
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from fastgw.runtime.status import StatusState, rejection
+from fastgw.runtime.file_status import FileStatus, rejection
 from fastgw.state.board import Board
 from fastgw.telemetry.exposition import Exposition
 
@@ -25,8 +26,12 @@ def samples(exposition: Exposition) -> dict[str, str]:
     return dict(line.removeprefix("fastgw_").rsplit(" ", 1) for line in lines if not line.startswith("#"))
 
 
+def read(status: FileStatus) -> dict[str, Any]:
+    return asyncio.run(status.document())
+
+
 def test_before_anything_was_loaded(board: Board) -> None:
-    document = StatusState(Exposition("fastgw", board).local).document()
+    document = read(FileStatus(Exposition("fastgw", board)))
     assert document == {
         "state": "never_loaded",
         "source": {"type": "file"},
@@ -38,19 +43,19 @@ def test_before_anything_was_loaded(board: Board) -> None:
 
 def test_a_life_of_loads(board: Board) -> None:
     exposition = Exposition("fastgw", board)
-    state = StatusState(exposition.local)
+    state = FileStatus(exposition)
     state.applied(GOOD, {"models": 2, "api_keys": 0})
-    document = state.document()
+    document = read(state)
     assert document["state"] == "synced"
     assert document["applied"]["resource_counts"] == {"models": 2}
     assert (document["applied"]["config_hash"], document["applied"]["apply_seq"]) == (GOOD, 1)
     assert document["source"]["source_hash"] == GOOD
 
     state.applied(GOOD, {"models": 2})
-    assert state.document()["applied"]["apply_seq"] == 1
+    assert read(state)["applied"]["apply_seq"] == 1
 
     state.failed("report", [('models[0] ("m")', "bad"), ("api_keys[3]", "cannot decode canonical document: x")], BAD)
-    document = state.document()
+    document = read(state)
     assert document["state"] == "out_of_sync"
     assert document["applied"]["config_hash"] == GOOD
     assert document["source"]["source_hash"] == BAD
@@ -67,13 +72,13 @@ def test_a_life_of_loads(board: Board) -> None:
     assert found["config_reloads_total"] == "3"
 
     state.failed("unreadable", [("(file)", "cannot read file: gone")])
-    document = state.document()
+    document = read(state)
     assert document["state"] == "out_of_sync"
     assert document["last_failure"]["last_error_kind"] == "fetch"
     assert len(document["rejected"]) == 2
 
     state.applied(OTHER, {})
-    document = state.document()
+    document = read(state)
     assert document["state"] == "empty"
     assert document["applied"]["apply_seq"] == 2
     assert document["rejected"] == []
@@ -87,11 +92,11 @@ def test_a_life_of_loads(board: Board) -> None:
 
 
 def test_an_unreadable_file_says_nothing_about_what_is_served(board: Board) -> None:
-    state = StatusState(Exposition("fastgw", board).local)
+    state = FileStatus(Exposition("fastgw", board))
     state.applied(GOOD, {"models": 1})
     state.failed("unreadable", [("(file)", "cannot read file: gone")])
-    assert state.document()["state"] == "synced"
-    assert state.document()["last_reload"]["successful"] is False
+    assert read(state)["state"] == "synced"
+    assert read(state)["last_reload"]["successful"] is False
 
 
 @pytest.mark.parametrize(

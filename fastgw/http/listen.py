@@ -141,7 +141,7 @@ class Acceptor:
                 lambda: Connection(self._server),
                 client,
                 ssl=self._tls(),
-                ssl_handshake_timeout=10.0 if self._tls() is not None else None,
+                ssl_handshake_timeout=self._server.handshake_seconds if self._tls() is not None else None,
             )
         except (OSError, ssl.SSLError):
             client.close()

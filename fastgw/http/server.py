@@ -20,6 +20,8 @@ BODY_SECONDS = 60.0
 """Between two reads of an awaited body."""
 STALL_SECONDS = 300.0
 """How long a client may leave a full write buffer untouched."""
+HANDSHAKE_SECONDS = 10.0
+"""For a TLS handshake; at most the idle time, which is counted from the start of a connection."""
 LINGER_SECONDS = 5.0
 """How long a client that still sends may take to read a refusal."""
 
@@ -65,6 +67,7 @@ class Server:
         self.stalled: Deadlines[Connection] = Deadlines(loop, STALL_SECONDS, Connection.write_overdue)
         self.linger_deadline: Deadlines[Connection] = Deadlines(loop, LINGER_SECONDS, Connection.linger_overdue)
         self._idle: Deadlines[Connection] | None = None
+        self.handshake_seconds = min(HANDSHAKE_SECONDS, idle_timeout) if idle_timeout else HANDSHAKE_SECONDS
         if idle_timeout:
             self._idle = Deadlines(loop, idle_timeout, Connection.idle_overdue)
         self._token = b"server: %b\r\n" % server_token if server_token else b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -22,7 +23,7 @@ import yaml
 
 from fastgw.state.board import Board
 from tests.support.gateway import Gateway, free_port, gateway, resources
-from tests.support.load import Reply, load
+from tests.support.load import Load, Reply, load, only_200
 from tests.support.mock import Mock, mock_upstream
 from tests.support.observe import ask, board, chat_request, total, until
 from tests.support.wire import Wire
@@ -210,6 +211,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+def gone(pids: list[int]) -> None:
+    """Wait until none of the processes runs."""
+    until(lambda: [pid for pid in pids if alive(pid)], lambda left: not left, 10)
+
+
 def refused(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
@@ -279,10 +285,94 @@ def test_nothing_is_left_of_a_killed_supervisor(mock: Mock) -> None:
         assert gw.process is not None
         gw.process.kill()
         gw.process.wait()
-        until(lambda: [pid for pid in workers if alive(pid)], lambda left: not left, 2)
+        gone(workers)
+        # A process counts as ended while its last threads still hold its descriptors.
+        until(lambda: refused(gw.port), bool, 2)
         with socket.socket() as taker:
             taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taker.bind(("127.0.0.1", gw.port))
+
+
+def descendants(pid: int) -> list[int]:
+    """Children of a process, and theirs."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in task.read_text().split()]
+    return found + [further for child in found for further in descendants(child)]
+
+
+def with_children(pid: int, count: int) -> list[int]:
+    """The children of a process, once it has so many."""
+    return until(lambda: descendants(pid), lambda found: len(found) >= count, 15)
+
+
+def test_nothing_is_left_of_a_supervisor_that_is_killed_while_it_starts(mock: Mock, tmp_path: Path) -> None:
+    """Killed at moments spread over a start: before there are workers, while they start, after they serve."""
+    config = boot_config(tmp_path, workers=3)
+    port = int(config["proxy"]["addr"].rpartition(":")[2])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "resources.yaml").write_text(json.dumps(resources(mock.url)))
+    command = [sys.executable, "-m", "fastgw", "--config", str(tmp_path / "config.yaml")]
+    with_workers = 0
+    for wanted in (0, 1, 2, 3, 3):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        try:
+            workers = with_children(process.pid, wanted)
+        finally:
+            process.kill()
+            process.wait()
+        with_workers += bool(workers)
+        gone(workers)
+        until(lambda: refused(port), bool, 2)
+    assert with_workers >= 4
+
+
+def test_nothing_is_left_of_a_supervisor_that_is_killed_while_it_drains(mock: Mock) -> None:
+    config = {"proxy": {"workers": 2}, "shutdown": {"min_drain_secs": 60}}
+    with gateway(resources(mock.url), config) as gw, Wire(("127.0.0.1", gw.port)) as running:
+        running.send(chat_request("fast-chat", stream=True, tokens=500, cadence_ms=50))
+        mock.wait(lambda stats: stats["open_streams"] >= 1)
+        workers = gw.workers()
+        assert gw.process is not None
+        gw.process.terminate()
+        until(lambda: gw.get("/livez")[0], lambda status: status == 503)
+        gw.process.kill()
+        gw.process.wait()
+        gone(workers)
+        until(lambda: refused(gw.port), bool, 2)
+        assert running.answer().end != "complete"
+        mock.wait(lambda stats: stats["open_streams"] == 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_during_the_start_is_orderly(mock: Mock, tmp_path: Path, number: signal.Signals) -> None:
+    config = {**boot_config(tmp_path, workers=2), "shutdown": {"min_drain_secs": 0}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "resources.yaml").write_text(json.dumps(resources(mock.url)))
+    command = [sys.executable, "-m", "fastgw", "--config", str(tmp_path / "config.yaml")]
+    for wanted in (0, 1, 2):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
+            if wanted:
+                with_children(process.pid, wanted)
+            else:
+                handles_stop(process.pid)
+            process.send_signal(number)
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=20)
+        assert process.returncode == 0, stderr
+        assert "Traceback" not in stderr
+        assert "Error" not in stderr
+
+
+def handles_stop(pid: int) -> None:
+    """Wait until the process has a handler for SIGTERM: before that it is Python that starts."""
+
+    def caught() -> int:
+        (signals,) = re.findall(r"SigCgt:\t(\w+)", Path(f"/proc/{pid}/status").read_text())
+        return int(signals, 16) >> (signal.SIGTERM - 1) & 1
+
+    until(caught, bool, 15)
 
 
 # -- drain
@@ -367,15 +457,45 @@ def test_a_reload_during_drain_does_no_harm(mock: Mock) -> None:
         assert "Traceback" not in gw.log
 
 
-def test_five_restarts_without_a_failed_request(mock: Mock) -> None:
-    with gateway(resources(mock.url), {"proxy": {"workers": 2}, "shutdown": {"min_drain_secs": 1}}) as gw:
-        with load(gw.port, 8, lambda: chat_request("fast-chat")) as running:
-            for _ in range(5):
-                until(lambda: running.answered, lambda count, more=running.answered + 100: count > more)  # type: ignore[misc]
-                assert gw.stop(20) == 0
+def whole(reply: Reply) -> str | None:
+    """A 200 whose stream, if it is one, has come to its end."""
+    if reply.status == 200 and reply.headers["content-type"] == "text/event-stream":
+        return None if reply.body.endswith(b"data: [DONE]\n\n") else f"cut: {reply.body[-200:]!r}"
+    return only_200(reply)
+
+
+def restarts(mock: Mock, count: int, drain: int) -> Load:
+    """Restart a gateway under whole answers and streams, of which some outlast the drain window.
+
+    A drain lasts until nothing is in flight, so during one only small requests arrive: the rest of the deployment has
+    seen that the gateway is unready.
+    """
+    small = chat_request("fast-chat")
+    turns = itertools.cycle(
+        [
+            small,
+            chat_request("fast-chat", stream=True, tokens=20),
+            chat_request("fast-chat", latency_ms=200),
+            chat_request("fast-chat", stream=True, tokens=10 * (drain + 1), cadence_ms=100),
+        ]
+    )
+    draining = threading.Event()
+    config = {"proxy": {"workers": 2}, "shutdown": {"min_drain_secs": drain}}
+    with gateway(resources(mock.url), config) as gw:
+        with load(gw.port, 8, lambda: small if draining.is_set() else next(turns), whole) as running:
+            for _ in range(count):
+                until(lambda: running.answered, lambda found, more=running.answered + 30: found > more, 20)  # type: ignore[misc]
+                draining.set()
+                assert gw.stop(60) == 0
+                draining.clear()
                 gw.start()
-        assert running.failures == []
-        assert running.statuses.keys() == {200}
+        return running
+
+
+def test_five_restarts_without_a_failed_request(mock: Mock) -> None:
+    running = restarts(mock, 5, 1)
+    assert running.failures == []
+    assert running.statuses.keys() == {200}
 
 
 # -- boot

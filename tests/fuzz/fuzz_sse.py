@@ -42,9 +42,12 @@ def run(data: bytes) -> None:
     assert pieces.finish() == end
     assert (pieces.failure, pieces.failure_data, pieces.frames) == (whole.failure, whole.failure_data, whole.frames)
 
+    assert (pieces.said, pieces.said_beyond) == (whole.said, whole.said_beyond)
+
     names = tuple(name.decode() for name in path)
     expected = sse_reference.relay(data, ended=True, forward=forward, strip=strip, path=names)
     assert (whole.failure, whole.done, whole.frames) == (expected.failure, expected.done, expected.frames)
+    assert whole.said == expected.said or whole.said_beyond or repeats(data)
     events = [splice_reference.parse(one[6:]) for one in (out + end).split(b"\n\n")[:-1] if one != b"data: [DONE]"]
     assert len(events) == whole.forwarded == len(expected.chunks) or repeats(data)
     assert events == expected.chunks or repeats(data)

@@ -56,6 +56,12 @@ requests = members(
     ("model", "messages"),
 )
 
+functions = members({"name": texts | scalars, "arguments": texts | scalars}, scalars)
+calls = {
+    "tool_calls": st.none()
+    | st.lists(members({"function": functions | scalars, "id": texts}, scalars) | trees, max_size=3),
+    "function_call": functions | scalars,
+}
 reasonings = {"reasoning": st.none() | texts | trees, "reasoning_content": st.none() | texts}
 usages = members(
     {
@@ -69,9 +75,15 @@ usages = members(
     scalars,
 )
 finish_reasons = st.none() | st.sampled_from(["stop", "length", "tool_calls"])
-parts = members({"role": texts, "content": st.none() | texts, **reasonings}, trees, ("role",))
+parts = members({"role": texts, "content": st.none() | texts, **calls, **reasonings}, trees, ("role",))
 choices = members(
-    {"message": parts, "finish_reason": finish_reasons, "logprobs": trees, "index": st.just(Number("0"))},
+    {
+        "message": parts,
+        "finish_reason": finish_reasons,
+        "logprobs": trees,
+        "index": st.just(Number("0")),
+        "text": texts | scalars,
+    },
     trees,
     ("message",),
 )
@@ -86,11 +98,14 @@ deltas = members(
         "role": st.none() | texts,
         "content": st.none() | texts,
         "a": members({"b": texts | scalars}, scalars),
+        **calls,
         **reasonings,
     },
     scalars,
 )
-chunk_choices = members({"delta": deltas | scalars, "finish_reason": finish_reasons}, scalars) | scalars
+chunk_choices = (
+    members({"delta": deltas | scalars, "finish_reason": finish_reasons, "text": texts | scalars}, scalars) | scalars
+)
 chunks = members(
     {"id": texts, "model": texts, "choices": st.lists(chunk_choices, max_size=2), "usage": st.none() | usages | texts},
     trees,

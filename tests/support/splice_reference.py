@@ -4,6 +4,7 @@ A tree keeps what JSON-equality forgets: key order, repeated keys and the spelli
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -147,6 +148,46 @@ def reasoning(part: Members, path: tuple[str, ...] = ()) -> Members:
         elif not (key == "reasoning_content" and lifted):
             result.append((key, value))
     return result
+
+
+def said(parts: list[Members]) -> bytes:
+    """What messages or deltas, their reasoning in place already, and choices with text tell the caller."""
+    told: dict[str, list[str]] = {"content": [], "reasoning_content": [], "calls": []}
+
+    def hear(where: str, value: Tree) -> None:
+        if type(value) is str:
+            told[where].append(re.sub("[\ud800-\udfff]", "\ufffd", value))
+
+    def call(function: Tree) -> None:
+        for key, value in function if isinstance(function, Members) else ():
+            if key in ("name", "arguments"):
+                hear("calls", value)
+
+    for part in parts:
+        for key, value in part:
+            if key in ("content", "text"):
+                hear("content", value)
+            elif key == "reasoning_content":
+                hear(key, value)
+            elif key == "function_call":
+                call(value)
+            elif key == "tool_calls" and type(value) is list:
+                for item in value:
+                    call(item.last("function") if isinstance(item, Members) else None)
+    return "".join(told["content"] + told["reasoning_content"] + told["calls"]).encode()
+
+
+def answer_said(document: Members) -> bytes:
+    """What a whole answer tells the caller."""
+    parts: list[Members] = []
+    choices = document.last("choices")
+    for choice in choices if type(choices) is list else ():
+        for key, value in choice if isinstance(choice, Members) else ():
+            if key == "text":
+                parts.append(Members([(key, value)]))
+            elif key == "message" and isinstance(value, Members):
+                parts.append(reasoning(value))
+    return said(parts)
 
 
 def answer(document: Members, model: str) -> Members:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from tests.support.splice_reference import Members, Tree, counts, depth, parse, reasoning, usage
+from tests.support.splice_reference import Members, Tree, counts, depth, parse, reasoning, said, usage
 
 ALIAS = "alias"
 
@@ -15,6 +15,12 @@ class Relayed:
     failure: int = 0
     done: bool = False
     counters: dict[str, int] = field(default_factory=lambda: counts(None))
+    parts: list[Members] = field(default_factory=list)
+
+    @property
+    def said(self) -> bytes:
+        """What the caller was told; nobody needs it once completion tokens are known."""
+        return b"" if self.counters["completion_tokens"] else said(self.parts)
 
 
 def events(data: bytes, ended: bool) -> list[bytes]:
@@ -52,10 +58,11 @@ def relay(data: bytes, *, ended: bool, forward: bool, strip: bool, path: tuple[s
             return out
         out.frames += 1
         choices = [choice for choice in chunk.last("choices") if isinstance(choice, Members)]
-        deltas = [reasoning(delta, path) for c in choices if isinstance(delta := c.last("delta"), Members)]
+        deltas = [deltas_of(choice, path) for choice in choices]
         says = any(choice.last("finish_reason") is not None for choice in choices) or any(
             value is not None for delta in deltas for _, value in delta
         )
+        out.parts += deltas + [text_of(choice) for choice in choices]
         found = chunk.last("usage")
         if isinstance(found, Members):
             out.counters = {name: max(value, out.counters[name]) for name, value in counts(found).items()}
@@ -63,6 +70,15 @@ def relay(data: bytes, *, ended: bool, forward: bool, strip: bool, path: tuple[s
                 continue
         out.chunks.append(rewritten(chunk, strip, path))
     return out
+
+
+def deltas_of(choice: Members, path: tuple[str, ...]) -> Members:
+    delta = choice.last("delta")
+    return reasoning(delta, path) if isinstance(delta, Members) else Members()
+
+
+def text_of(choice: Members) -> Members:
+    return Members([("text", choice.last("text"))])
 
 
 def rewritten(chunk: Members, strip: bool, path: tuple[str, ...]) -> Members:

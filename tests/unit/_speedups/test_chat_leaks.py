@@ -20,7 +20,8 @@ print(resident() - before)
 """
 
 SPLICE = """
-from fastgw._speedups.splice import ChatAnswer, ChatRequest, ScanError, top_level
+from fastgw._speedups.splice import ChatAnswer, ChatRequest, top_level
+from fastgw._speedups.texts import answer_text, token_array
 request = b'{"model":"a\\\\n","messages":[' + b",".join([b'{"role":"u"}'] * 40) + b"]}"
 answer = (
     b'{"id":"i","model":"m","choices":[{"message":{"role":"a","reasoning":"r"}}],"usage":{"prompt_cache_hit_tokens":4,'
@@ -31,10 +32,13 @@ def work(rounds):
         ChatRequest(request).upstream_body(b'"up"', True)
         ChatAnswer(answer).render(b'"up"')
         top_level(answer, (b"id", b"usage"))
-        for read, bad in ((ChatRequest, request[:-1]), (ChatAnswer, answer[:-1]), (ChatRequest, b"")):
+        assert answer_text(answer) == (b"r", 0) and token_array(b"[[1],[2]]", 0, 9) == 2
+        for read, bad in (
+            (ChatRequest, request[:-1]), (ChatAnswer, answer[:-1]), (ChatRequest, b""), (answer_text, answer[:-1])
+        ):
             try:
                 read(bad)
-            except ScanError:
+            except ValueError:
                 pass
             else:
                 raise AssertionError

@@ -10,7 +10,7 @@ from tests.support import chat_documents as documents
 from tests.support import splice_reference, sse_reference
 
 ALIAS = b'"alias"'
-FACTS = ("frames", "forwarded", "done", "ended", "finish_seen", "failure", "failure_data", "id", "has_usage")
+FACTS = ("frames", "forwarded", "done", "ended", "finish_seen", "failure", "failure_data", "id", "has_usage", "said")
 COUNTERS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 DONE = b"data: [DONE]\n\n"
 
@@ -436,6 +436,7 @@ def test_relay_is_the_references(data: bytes, settings: dict[str, Any], ended: b
     )
     assert (found.failure, found.done, found.frames) == (expected.failure, expected.done, expected.frames)
     assert {name: getattr(found, name) for name in COUNTERS} == expected.counters
+    assert (found.said, found.said_beyond) == (expected.said, 0)
     assert found.ended == (expected.done or (ended and not expected.failure))
     emitted = out.split(b"\n\n")
     assert emitted.pop() == b""

@@ -93,3 +93,19 @@ def test_a_mapping_in_use_stays() -> None:
     assert table.count(TEXT) == expected("p50k_base", TEXT)
     del table
     mapping.close()
+
+
+def test_shared_tables_are_attached_once_and_only_when_complete() -> None:
+    fd = tables.reserve("r50k_base")
+    kept = os.dup(fd)
+    shared = tables.Shared({"r50k_base": fd})
+    assert shared.get("r50k_base") is None
+    tables.fill(kept, "r50k_base")
+    os.close(kept)
+    table = shared.get("r50k_base")
+    assert table is not None and table.count(TEXT) == expected("r50k_base", TEXT)
+    assert shared.get("r50k_base") is table
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    with pytest.raises(KeyError):
+        shared.get("gpt-4")

@@ -246,9 +246,9 @@ class Supervisor:
         """Reserve the token tables, which workers inherit, and begin to fill them. The result is what went wrong."""
 
         def fill() -> str | None:
-            # Idle CPU only: this must not hold up the workers, which start at the same time.
+            # Behind the workers, which start at the same time and must not be held up by this.
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
             try:
                 for name, fd in self._tables.items():
                     tables.fill(fd, name)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from fastgw.providers.bridge import KEPT, Heard
 from fastgw.providers.canonical import Usage
+from fastgw.providers.heard import KEPT, Heard
 
 
 class Recorded:

@@ -24,6 +24,7 @@ from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.log import Log
 
 TARGET: Final = "fastgw::config"
+DEFECT_SECONDS: Final = 1.0
 MAX_LOGGED: Final = 100
 """Rejections of one load that are logged one by one."""
 
@@ -119,7 +120,7 @@ class EtcdSource:
             except Exception as defect:
                 self._log.defect("following etcd failed", defect)
                 self.failed(EtcdError("internal error"))
-                await asyncio.sleep(1)
+                await asyncio.sleep(DEFECT_SECONDS)
 
     # -- what operators ask
 

@@ -263,7 +263,8 @@ def canonical(value: bytes) -> bytes:
         text = orjson.dumps(orjson.loads(value), option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError, RecursionError):
         return value
-    return value if text == value else text
+    # The serializer hands out the buffer that it wrote into, which has room for kilobytes more: keep a copy instead.
+    return value if text == value else bytes(memoryview(text))
 
 
 def _refused(before: Record | None, value: bytes, revision: int, refusal: Refusal, now: int) -> Record:

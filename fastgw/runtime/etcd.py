@@ -18,8 +18,10 @@ from fastgw.resources.etcd.layout import Layout
 from fastgw.resources.etcd.ledger import Ledger, Plan, Record, Refusal, Step, change
 from fastgw.resources.etcd.settings import etcd_settings
 from fastgw.resources.etcd.wire import EtcdError, Event
+from fastgw.runtime.admin import StoreError
 from fastgw.runtime.etcd_status import EtcdStatus
 from fastgw.runtime.overview import Applied
+from fastgw.runtime.reloads import UNREACHABLE
 from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.log import Log
 
@@ -134,7 +136,10 @@ class EtcdSource:
         return Applied(self.ledger.revision, max(0, int(min(age, silence))))
 
     async def all(self, kind: str) -> Iterable[Row[Any]]:
-        """What etcd holds of a kind, by key. Documents that cannot be used are left out. O(rows)."""
+        """What etcd holds of a kind, by key. Documents that cannot be used are left out. O(rows). Raises StoreError
+        while etcd does not answer: what is served then need not be what it holds."""
+        if not self.status.connected:
+            raise StoreError(UNREACHABLE)
         return [row for row in self._workers.served(kind) if self._current(kind, row.id)]
 
     async def one(self, kind: str, id: str) -> Row[Any] | None:

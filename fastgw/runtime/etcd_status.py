@@ -26,7 +26,7 @@ class EtcdStatus:
         self._ledger = ledger
         self._reloads = Reloads(exposition)
         self._gauge = exposition.local.gauge
-        self._connected = False
+        self.connected = False
         self._hashes: tuple[int, asyncio.Task[Hashes]] | None = None
         self._shown = -1
         for name in ("config_source_connected", "config_observed_revision", "config_applied_revision"):
@@ -57,7 +57,7 @@ class EtcdStatus:
         self._reloads.ended(False, now)
 
     def _set_connected(self, connected: bool) -> None:
-        self._connected = connected
+        self.connected = connected
         self._gauge("config_source_connected", ()).set(int(connected))
 
     def _settle(self, now: int) -> None:
@@ -80,7 +80,7 @@ class EtcdStatus:
         """The body of `GET /status/config`, of one moment."""
         ledger, now = self._ledger, int(time.time())
         loaded = ledger.revision is not None
-        source: dict[str, Any] = {"type": "etcd", "connected": self._connected}
+        source: dict[str, Any] = {"type": "etcd", "connected": self.connected}
         document: dict[str, Any] = {"state": self._state(), "source": source}
         applied: dict[str, Any] = {}
         if loaded:

@@ -241,9 +241,16 @@ def test_what_operators_see(store: Etcd) -> None:
         again = store.put("/fastgw/models/a", model_document("two"))
         status(gw, source__observed_revision=again)
         assert see("/admin/v1/models/a")["revision"] == again
-    store.kill()
+        store.kill()
+        # What is served is still told, but not as what etcd holds.
+        status(gw, source__connected=False)
+        code, body = gw.get("/admin/v1/models", port=port, headers={"authorization": "Bearer ops"})
+        assert (code, body) == (500, '{"error_msg":"store error: configuration source unreachable"}')
+        assert see("/admin/v1/models/a") == 500
+        assert [row["id"] for row in see("/admin/v1/models/status")] == ["a", "b/c", "chat"]
     with following(store, probe="/livez", admin=admin) as gw:
-        assert see("/admin/v1/models") == []
+        assert see("/admin/v1/models") == 500
+        assert see("/admin/v1/models/status") == []
         assert see("/admin/v1/health") == {
             "status": "degraded", "models": [], "config": {"snapshot_revision": 0, "snapshot_age_seconds": None}
         }  # fmt: skip

@@ -78,6 +78,25 @@ def validate(resources: Path, namespace: str | None) -> None:
 
 
 @main.command()
+@click.option("--etcd", "etcd", multiple=True, required=True, help="Address of etcd; comma-separated or repeated.")
+@click.option("--prefix", default=None, help="Key root. Default: / and the namespace.")
+@click.option("--namespace", envvar="FASTGW_NAMESPACE", default="fastgw", show_default=True, help="Product token.")
+@click.option("--reveal-secrets", is_flag=True, help="Write credentials instead of placeholders.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write, mode 0600.")
+def export(
+    etcd: tuple[str, ...], prefix: str | None, namespace: str, reveal_secrets: bool, output: Path | None
+) -> None:
+    """Write a resources file from what etcd holds."""
+    from fastgw.cli.export import export_etcd
+
+    endpoints = [url.strip() for urls in etcd for url in urls.split(",") if url.strip()]
+    if not endpoints:
+        raise click.UsageError("Option '--etcd' needs an address.")
+    root = f"/{namespace}" if prefix is None else prefix
+    sys.exit(export_etcd(endpoints, root, namespace, output, reveal=reveal_secrets))
+
+
+@main.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the gateway.")
 @click.option("--mock-port", default=4010, show_default=True, help="Port of the mock provider.")
 def quickstart(port: int, mock_port: int) -> None:

@@ -217,6 +217,14 @@ def _resolve(text: str) -> object:
     return text
 
 
+def reads_as_text(text: str) -> bool:
+    """Whether a plain scalar of this text is a text."""
+    try:
+        return _resolve(text) is text
+    except ValueError:
+        return False
+
+
 def _error(reason: str, event: yaml.Event) -> YamlError:
     mark = event.start_mark
     return YamlError(reason, mark.line + 1, mark.column + 1) if mark else YamlError(reason)

@@ -10,6 +10,12 @@ from typing import Final, NamedTuple
 from fastgw.resources.interpolate import is_unicode
 from fastgw.resources.report import Names, quoted
 
+NAMED_DIMENSIONS: Final[Mapping[str, tuple[str, str]]] = {
+    "api_key": ("api_keys", "api key"),
+    "model": ("models", "model"),
+}
+"""What policies refer to by id and files by name: the collection, and what messages call it."""
+
 
 class Context(NamedTuple):
     """``names`` of every entry of the file whose identity could be read."""
@@ -64,12 +70,9 @@ def desugar_passthrough_route(entry: dict[str, object], context: Context) -> Ite
 def desugar_rate_limit_policy(entry: dict[str, object], context: Context) -> Iterator[str]:
     """Names of keys and models become ids, in ``scope_ref`` and in conditions at any depth."""
     scope, reference = entry.get("scope"), entry.get("scope_ref")
-    if isinstance(scope, str) and scope in _NAMED and isinstance(reference, str):
-        entry["scope_ref"] = yield from _resolve(reference, "scope_ref", *_NAMED[scope], context)
+    if isinstance(scope, str) and scope in NAMED_DIMENSIONS and isinstance(reference, str):
+        entry["scope_ref"] = yield from _resolve(reference, "scope_ref", *NAMED_DIMENSIONS[scope], context)
     yield from _desugar_conditions(entry.get("conditions"), "conditions", context)
-
-
-_NAMED: Final[Mapping[str, tuple[str, str]]] = {"api_key": ("api_keys", "api key"), "model": ("models", "model")}
 
 
 def _desugar_conditions(nodes: object, path: str, context: Context) -> Iterator[str]:
@@ -77,7 +80,7 @@ def _desugar_conditions(nodes: object, path: str, context: Context) -> Iterator[
         if not isinstance(node, dict):
             continue
         place = f"{path}[{index}]"
-        named = _NAMED.get(dimension) if isinstance(dimension := node.get("dimension"), str) else None
+        named = NAMED_DIMENSIONS.get(dimension) if isinstance(dimension := node.get("dimension"), str) else None
         value = node.get("value")
         if named is not None and isinstance(value, str):
             node["value"] = yield from _resolve(value, f"{place}.value", *named, context)

@@ -43,16 +43,22 @@ def load_resources(path: Path, environ: Mapping[str, str]) -> Resources:
     """Read, resolve and validate the file. Raises :class:`ResourcesError`, with every problem found."""
     try:
         data = path.read_bytes()
-        text = data.decode("utf-8-sig")
     except OSError as exc:
         raise ResourcesError(str(path), [FileProblem(_FILE, f"cannot read file: {exc.strerror}")]) from None
+    return parse_resources(str(path), data, environ)
+
+
+def parse_resources(path: str, data: bytes, environ: Mapping[str, str]) -> Resources:
+    """The same for what is in a file; ``path`` is for the report."""
+    try:
+        text = data.decode("utf-8-sig")
     except ValueError:
-        raise ResourcesError(str(path), [FileProblem(_FILE, "cannot read file: it is not valid UTF-8")]) from None
+        raise ResourcesError(path, [FileProblem(_FILE, "cannot read file: it is not valid UTF-8")]) from None
     load = _Load(environ)
     with _collector_paused():
-        served = load.run(_top_level(str(path), text))
+        served = load.run(_top_level(path, text))
     if load.failures:
-        raise ResourcesError(str(path), load.failures)
+        raise ResourcesError(path, load.failures)
     rows: dict[str, Any] = {kind.name: tuple(item.row for item in served[kind.name]) for kind in KINDS}
     return Resources(**rows, source_hash=hashlib.sha256(data).hexdigest())
 

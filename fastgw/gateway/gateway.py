@@ -51,7 +51,8 @@ class Gateway:
         self.estimates = Estimates(loop, tables)
         metrics = config.observability.metrics
         clients = ClientTypes(metrics.client_type_rules)
-        self.accounts = Accounts(registry, clients, Failures(board.named), metrics.buckets)
+        env_id = config.etcd.env_id if config.etcd is not None else ""
+        self.accounts = Accounts(registry, clients, Failures(board.named), metrics.buckets, env_id)
         self.draining = board.draining
         self.ready = board.ready
         self.address = ClientAddress(

@@ -41,12 +41,18 @@ class Accounts:
     they are counted and nothing more."""
 
     def __init__(
-        self, registry: Registry, clients: ClientTypes, failures: Failures, buckets: Buckets | None = None
+        self,
+        registry: Registry,
+        clients: ClientTypes,
+        failures: Failures,
+        buckets: Buckets | None = None,
+        env_id: str = "",
     ) -> None:
         self._registry = registry
         self._clients = clients
         self._failures = failures
         self._buckets = buckets or Buckets()
+        self._env_id = env_id or UNKNOWN
         self._client_of: dict[bytes | None, str] = {}
         self._in_flight: dict[str, Callable[[int], None]] = {}
         self.sink: Sink | None = None
@@ -144,7 +150,7 @@ class Accounts:
         if event:
             requests += self._event(endpoint, event, model, row)
         latency = ttft = first = None
-        slo = (UNKNOWN, endpoint, model, provider, status_class(ex.status), streamed)
+        slo = (self._env_id, endpoint, model, provider, status_class(ex.status), streamed)
         if handler in E2E:
             latency = histogram("request_e2e_latency_seconds", slo, self._buckets.request_e2e_latency)
         if not ex.relayed or row is None:

@@ -279,15 +279,17 @@ def test_boot_while_etcd_is_down(store: Etcd) -> None:
         assert gw.stop() == 0
 
 
-def test_an_empty_prefix_is_a_configuration(store: Etcd) -> None:
+def test_an_empty_prefix_is_a_configuration(store: Etcd, mock: Mock) -> None:
     with following(store, etcd={"prefix": "/nobody", "env_id": "prod"}) as gw:
         document = status(gw, state="empty")
         assert document["applied"]["resource_counts"] == {}
         assert document["applied"]["config_hash"] == hashlib.sha256().hexdigest()
-        store.write(documents("http://127.0.0.1:1/v1", "/nobody/prod"))
+        store.write(documents(mock.url, "/nobody/prod"))
         store.put("/nobody/other/models/x", {})
         status(gw, applied__resource_counts={"api_keys": 1, "models": 1, "provider_keys": 1})
         assert gw.status()["rejected"] == []
+        assert answer(gw) == "hello"
+        assert total(gw.metrics(), "fastgw_request_e2e_latency_seconds_count", env_id="prod") == 1
 
 
 def test_killed_compacted_and_restored_while_traffic_goes_on(store: Etcd) -> None:

@@ -61,6 +61,12 @@ TABLES: dict[str, tuple[str, str, Sequence[Column]]] = {
         "the whole process tree per request; the added columns are differences to the mock alone under the same load.",
         inserted(CLOSED, 1, ("c", text("connections"))),
     ),
+    "logging": (
+        "Log lines",
+        "The same load over 32 connections, with and without the two lines per request of level info, which is the "
+        "default; they go to a file.",
+        CLOSED,
+    ),
     "sse": (
         "Streams",
         "32 streams at a time, no pause between events; the mock writes every event by itself. CPU is per event.",

@@ -16,6 +16,7 @@ from bench.macro.placement import pinned
 from bench.macro.procs import Failed
 from bench.macro.targets import Target, ask, count_events, running
 from bench.peers import Peer
+from bench.peers.fastgw import Fastgw, FastgwLogging
 
 Rows = list[dict[str, Any]]
 SETTLING = 8.0
@@ -30,6 +31,14 @@ def chat(kinds: Kinds, effort: Effort) -> Rows:
         for connections in (32,) if effort.quick else (1, 32, 256):
             rows += compare(targets, lambda one: one.request(upstream.CHAT), connections, effort, placement.load)
     return rows
+
+
+def logging(kinds: Kinds, effort: Effort) -> Rows:
+    """The chat load at 32 connections once more, beside a gateway that writes its lines about requests."""
+    placement = pinned(1)
+    loud = [FastgwLogging] if Fastgw in kinds else []
+    with running([*kinds, *loud], placement, with_mock=False) as targets:
+        return compare(targets, lambda one: one.request(upstream.CHAT), 32, effort, placement.load)
 
 
 def workers(kinds: Kinds, effort: Effort) -> Rows:
@@ -254,6 +263,7 @@ def settle(target: Target) -> float | None:
 
 SCENARIOS: dict[str, Callable[[Kinds, Effort], Rows]] = {
     "chat": chat,
+    "logging": logging,
     "sse": sse,
     "bodies": bodies,
     "workers": workers,

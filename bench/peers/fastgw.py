@@ -17,6 +17,7 @@ ALIAS_PREFIX = "alias-"
 
 class Fastgw(Peer):
     name = "fastgw"
+    log_level = "warn"
 
     @classmethod
     def available(cls) -> str:
@@ -41,7 +42,7 @@ class Fastgw(Peer):
             "proxy": {"addr": f"127.0.0.1:{self.port}", "workers": workers},
             "shutdown": {"min_drain_secs": 0},
             "admin": {"enabled": False},
-            "observability": {"log_level": "warn", "metrics": {"prometheus": {"enabled": False}}},
+            "observability": {"log_level": self.log_level, "metrics": {"prometheus": {"enabled": False}}},
         }
         resources = {
             "_format_version": "1",
@@ -72,6 +73,13 @@ class Fastgw(Peer):
 
     def environment(self) -> dict[str, str]:
         return {"PYTHONPATH": str(ROOT)}
+
+
+class FastgwLogging(Fastgw):
+    """The same with the level that is the default: two lines per request, into a file."""
+
+    name = "fastgw, level info"
+    log_level = "info"
 
 
 def found(module: str) -> bool:

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from fastgw.core.errors import GatewayError
-from fastgw.gateway.lines import access_line, call_line, refusal_line
+from fastgw.gateway.lines import refusal_line, write_lines
 from fastgw.gateway.series import CHAT, LEFT
 from fastgw.gateway.snapshot import Target
 from fastgw.telemetry.labels import HANDLERS, TRACKED, endpoint_of
@@ -33,7 +33,7 @@ def settle(ex: "Exchange") -> None:
         # Nothing was answered: a counter and a line of their own, none of the counters of answers.
         gateway.accounts.cancelled(ex)
         if gateway.log.access:
-            access_line(ex)
+            write_lines(ex, 0, monotonic())
         return
     if not ex.counted and ex.status != 413:
         return
@@ -46,10 +46,7 @@ def settle(ex: "Exchange") -> None:
     if ex.relayed and ex.target is not None and ex.operation in CHAT:
         accounts.relayed(ex.target, ex.error)
     if gateway.log.access:
-        if event and ex.relayed:
-            call_line(ex, event)
-        if not ex.headed:
-            access_line(ex)
+        write_lines(ex, event, now)
     if event and accounts.sink is not None:
         accounts.sink(ex, event, ex.error)
 
@@ -71,7 +68,7 @@ def opened(ex: "Exchange") -> None:
     if ex.under_way is not None:
         landed(ex)
     if ex.gateway.log.access:
-        access_line(ex)
+        write_lines(ex, 0, ex.headed)
 
 
 def landed(ex: "Exchange") -> None:

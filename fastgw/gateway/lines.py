@@ -5,13 +5,13 @@ a line costs the formatting of its numbers.
 """
 
 import re
-from time import monotonic
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fastgw.gateway.snapshot import Target
 from fastgw.telemetry.labels import FIXED, HANDLERS, TRACKED
 from fastgw.telemetry.log import shown
-from fastgw.telemetry.usage import MAX_MESSAGE, plain
+from fastgw.telemetry.usage import MAX_MESSAGE, MAX_NAME, plain
 
 if TYPE_CHECKING:
     from fastgw.gateway.exchange import Exchange
@@ -27,61 +27,72 @@ _PLAIN = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 _PATHS = frozenset(path.encode() for path in FIXED)
 
 
-def access_line(ex: "Exchange") -> None:
-    """One info line per request that got past authentication; for a stream when its head is written, hence without
-    what is only known at its end."""
-    log, lost = ex.gateway.log, ex.gone and not ex.head_sent
-    path = ex.request.path
-    if path not in _PATHS:
-        path = inside(ex.endpoint if ex.status == 413 else path)
-    elif ex.status == 413:
-        path = ex.endpoint.encode()
-    used = named = b""
-    if not ex.headed and not lost:
-        used, named = tokens(ex), answer_id(ex)
-    request_id = ex.request_id
-    log.put(
-        b'%b request{request_id=%b}: fastgw::proxy: proxy request completed method="%b" path="%b" status=%d '
-        b'latency_ms=%d%b%b request_id="%b"%b%b%b\n'
-        % (
-            log.stamp(),
-            request_id,
-            ex.request.method,
-            path,
-            ex.status,
-            (monotonic() - ex.started) * 1000,
-            who(ex, lost),
-            used,
-            request_id if _PLAIN(request_id) else inside(request_id),
-            named,
-            b" routing_attempt_count=%d" % ex.attempts if ex.attempts else b"",
-            b"" if ex.error is None and not lost else LEFT if lost else failure(ex),
-        )
-    )
+def write_lines(ex: "Exchange", event: int, now: float) -> None:
+    """What is to be said about an exchange at its end, or at the head of its stream.
 
-
-def call_line(ex: "Exchange", status: int) -> None:
-    """One info line per attempt whose provider answered with an id, where attempts are told apart."""
-    handler = HANDLERS.get(ex.endpoint, "")
-    named = answer_id(ex) if handler in TRACKED else b""
-    if not named:
-        return
+    The access line: one per request that got past authentication; for a stream when its head is written, hence
+    without what is only known at its end. Before it, the line of the attempt that was answered, with the status
+    `event`, where attempts are told apart and the provider's answer had an id.
+    """
     log, request_id = ex.gateway.log, ex.request_id
-    version = plain(served_model(ex.reported))
-    log.put(
+    # Other characters that need an escape are in no request id.
+    quoted = request_id if b'"' not in request_id and b"\\" not in request_id else inside(request_id)
+    stamp, named = log.stamp(), answer_id(ex) if event and ex.relayed else b""
+    if named:
+        handler = HANDLERS.get(ex.endpoint, "")
+        if handler in TRACKED:
+            log.put(call_line(ex, handler, event, stamp, quoted, named))
+    if not ex.headed or not event:
+        log.put(access_line(ex, now, stamp, quoted, named))
+
+
+def call_line(ex: "Exchange", handler: str, status: int, stamp: bytes, quoted: bytes, named: bytes) -> bytes:
+    """`provider call completed`."""
+    version, alias = served_model(ex.reported), ex.alias or ""
+    if len(version) > MAX_NAME:
+        version = version[:MAX_MODEL]
+    return (
         b'%b request{request_id=%b}: fastgw::proxy: provider call completed request_id="%b"%b attempt_index=%d '
         b'attempt_kind="%b" handler="%b" status=%d requested_model="%b"%b\n'
         % (
-            log.stamp(),
-            request_id,
-            request_id if _PLAIN(request_id) else inside(request_id),
+            stamp,
+            ex.request_id,
+            quoted,
             named,
             ex.attempts - 1,
             attempt_kind(ex).encode(),
             handler.encode(),
             status,
-            inside((ex.alias or "")[:MAX_MODEL]),
-            b' provider_model_version="%b"' % inside(version) if version else b"",
+            _model(alias) if len(alias) <= MAX_MODEL else inside(alias[:MAX_MODEL]),
+            b' provider_model_version="%b"' % _version(version) if version else b"",
+        )
+    )
+
+
+def access_line(ex: "Exchange", now: float, stamp: bytes, quoted: bytes, named: bytes) -> bytes:
+    """`proxy request completed`."""
+    lost = ex.gone and not ex.head_sent
+    path = ex.request.path
+    if ex.status == 413:
+        path = ex.endpoint.encode()
+    elif path not in _PATHS:
+        path = inside(path)
+    return (
+        b'%b request{request_id=%b}: fastgw::proxy: proxy request completed method="%b" path="%b" status=%d '
+        b'latency_ms=%d%b%b request_id="%b"%b%b%b\n'
+        % (
+            stamp,
+            ex.request_id,
+            ex.request.method,
+            path,
+            ex.status,
+            (now - ex.started) * 1000,
+            who(ex, lost),
+            b"" if ex.headed or lost else tokens(ex),
+            quoted,
+            named,
+            b" routing_attempt_count=%d" % ex.attempts if ex.attempts else b"",
+            b"" if ex.error is None and not lost else LEFT if lost else failure(ex),
         )
     )
 
@@ -134,10 +145,13 @@ def tokens(ex: "Exchange") -> bytes:
 
 def answer_id(ex: "Exchange") -> bytes:
     """The field `provider_request_id`, when the provider's answer had an id."""
-    if ex.reported is None or not ex.relayed:
-        return b""
-    found = plain(ex.reported.id)
-    return b' provider_request_id="%b"' % inside(found) if found else b""
+    found = ex.reported.id if ex.reported is not None else ""
+    if type(found) is str and len(found) <= MAX_NAME and found.isascii() and found.isprintable():
+        # As nearly all are: what `plain` does is not needed.
+        raw = found.encode() if '"' not in found and "\\" not in found else inside(found)
+    else:
+        raw = inside(plain(found))
+    return b' provider_request_id="%b"' % raw if raw else b""
 
 
 def served_model(reported: "Reported | RelayedStream | None") -> str | bytes:
@@ -160,6 +174,17 @@ def failure(ex: "Exchange") -> bytes:
         inside(error.type),
         inside(plain(error.cause or error.message, MAX_MESSAGE)),
     )
+
+
+@lru_cache(1024)
+def _version(value: str | bytes) -> bytes:
+    """The provider's name for its model: there are few, and they come again."""
+    return inside(plain(value))
+
+
+@lru_cache(1024)
+def _model(value: str) -> bytes:
+    return inside(value)
 
 
 def inside(value: str | bytes) -> bytes:

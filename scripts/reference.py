@@ -1,4 +1,5 @@
-"""docs/configuration.md and docs/schemas/, from the types in fastgw/config/schema.py and fastgw/resources/.
+"""docs/configuration.md and docs/schemas/, from the types in fastgw/config/schema.py and fastgw/resources/, and
+docs/metrics.md.
 
     python scripts/reference.py           writes them
     python scripts/reference.py --check   exits 1 when they are not what would be written
@@ -23,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from fastgw.config.schema import Config  # noqa: E402 (the page describes this tree, not an installed one)
 from fastgw.resources.base import INTERNAL_TAG  # noqa: E402
 from fastgw.resources.kinds import KINDS, STORED_ONLY  # noqa: E402
+from scripts import metrics_page  # noqa: E402
 from scripts.json_schema import schema  # noqa: E402
 
 PAGE = ROOT / "docs" / "configuration.md"
@@ -241,12 +243,12 @@ def render() -> str:
 
 
 def files() -> dict[Path, str]:
-    """Everything that is written: the page, and a schema per collection. Raises ValueError as :func:`render` does."""
+    """Everything that is written: the pages, and a schema per collection. Raises ValueError as :func:`render` does."""
     schemas = {
         PAGE.parent / "schemas" / f"{kind.name}.schema.json": json.dumps(schema(kind), indent=1) + "\n"
         for kind in (*KINDS, *STORED_ONLY)
     }
-    return {PAGE: render(), **schemas}
+    return {PAGE: render(), metrics_page.PAGE: metrics_page.page(), **schemas}
 
 
 def main(arguments: list[str]) -> int:

@@ -10,17 +10,18 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
 HEAD = """\
 # Metrics
 
-Every metric of the gateway. The namespace (`fastgw` by default) and `_` come before each name. `scripts/reference.py` makes this page
-from `fastgw/telemetry/catalog.py`.
+Every metric of the gateway. The namespace (`fastgw` by default) and `_` come before each name. `scripts/reference.py`
+makes this page from `fastgw/telemetry/catalog.py`.
 
-* Series appear when something was counted; gauges once they were set, and stay. Values are sums over all workers, those that
-  have ended included. Labels never carry text of a caller: a model that nothing serves is `unresolved`, and what is not
-  known is `unknown`.
+* Series appear when something was counted; gauges once they were set, and stay. Values are sums over all workers, those
+  that have ended included. Labels never carry text of a caller: a model that nothing serves is `unresolved`, and what
+  is not known is `unknown`.
 * Whoever has read the end of an answer finds it counted.
-* Durations are in seconds. Summaries have the quantiles 0, 0.5, 0.9, 0.95, 0.99, 0.999 and 1 of the last 30 to 60 seconds, each
-  true to a tenth of its value; sum and count are those since the start.
+* Durations are in seconds. Summaries have the quantiles 0, 0.5, 0.9, 0.95, 0.99, 0.999 and 1 of the last 30 to 60
+  seconds, each true to a tenth of its value; sum and count are those since the start.
 * `requests` families count when the answer is over; of a stream, their durations end with its head.
-* Callers that are refused for their credentials, health checks and the list of models are in none of the request families.
+* Callers that are refused for their credentials, health checks and the list of models are in none of the request
+  families.
 
 Sets of labels:
 

@@ -857,7 +857,11 @@ FILES = st.fixed_dictionaries(
         "provider_keys": entries(key(), "secret", "request", "tls", "id"),
         "models": entries(model(), "routing", "rate_limit", "provider_key_id"),
         "api_keys": entries(caller(), "key_env", "mcp_access", "expires_at"),
-        "guardrails": VALUES,
+        "guardrails": entries({"name": "g", "kind": "keyword", "patterns": []}, "x"),
+        "mcp_servers": entries({"name": "s", "url": "u"}, "display_name", "spec"),
+        "rate_limit_policies": entries(conditions("r", leaf("model", "m")), "scope", "scope_ref", "conditions"),
+        "passthrough_routes": entries(route("r"), "provider_key", "anonymous_key"),
+        "claim_mappings": entries(mapping(), "resolve"),
         "mcp_auth_settings": VALUES,
     },
 )

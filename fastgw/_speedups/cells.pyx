@@ -262,6 +262,9 @@ cdef class Buckets:
 
     def observe(self, double seconds):
         """Count one observation. A negative one, or NaN, counts as 0; more than 10**12 counts as that."""
+        self.put(seconds)
+
+    cdef int put(self, double seconds) except -1:
         cdef Py_ssize_t k = 0
         if self.cells.base == NULL:
             refuse(self.cells, self.index)
@@ -274,6 +277,7 @@ cdef class Buckets:
         cdef int64_t *first = self.cells.base + self.index
         cell_bump(first + k, 1)
         cell_bump(first + self.size + 1, <int64_t>(seconds * 1e6 + 0.5))
+        return 0
 
 
 @cython.final
@@ -299,9 +303,13 @@ cdef class Summary:
 
     def observe(self, double seconds, double now):
         """Count one duration at `now`. A negative one, or NaN, counts as 0; more than 10**12 counts as that."""
+        self.put(seconds, now)
+
+    cdef int put(self, double seconds, double now) except -1:
         if self.cells.base == NULL:
             refuse(self.cells, self.index)
         summarize(self.cells.base + self.index, seconds, now)
+        return 0
 
 
 cdef void summarize(int64_t *first, double seconds, double now) noexcept:
@@ -371,14 +379,14 @@ cdef class Tally:
         if prompt or completion or total:
             bump_all(self.total, max(total, prompt + completion))
         for series in self.durations:
-            series.observe(headed - started, now)
+            series.put(headed - started, now)
         if self.latency is not None:
-            self.latency.observe(now - started)
+            self.latency.put(now - started)
         if ttft >= 0.0:
             if self.ttft is not None:
-                self.ttft.observe(ttft)
+                self.ttft.put(ttft)
             if self.first is not None:
-                self.first.observe(ttft, now)
+                self.first.put(ttft, now)
 
 
 cdef int bump_all(tuple series, int64_t n) except -1:

@@ -210,6 +210,7 @@ cdef class EventReader:
     newlines, other fields and comments are skipped, blanks around the data are trimmed and empty data dropped. Memory
     between calls: the event in progress, at most max_event bytes; `overflow` beyond, and nothing is read any more.
 
+    silent: such events are only added to what is heard (see `listen`), and neither returned nor written.
     shape: MESSAGES or CHAT recognises an event that brings nothing but a piece of text. While `head` is not empty, such
     events at the start of a `feed` are not returned: `ready` holds them as head + the JSON string + tail, and `fast`
     counts them. Only strings that an encoder would spell alike are taken, so that it makes no difference to what is
@@ -224,6 +225,7 @@ cdef class EventReader:
     cdef bint after_cr      # a newline that comes next belongs to the CR before it
     cdef bint begun         # the first line is over, so no byte order mark can come
     cdef int shape
+    cdef bint silent
     cdef size_t max_event
     cdef public bytes head
     cdef public bytes tail
@@ -235,10 +237,11 @@ cdef class EventReader:
     cdef readonly Py_ssize_t fast
     cdef readonly bint overflow
 
-    def __cinit__(self, int shape=0, *, size_t max_event=33554432):
+    def __cinit__(self, int shape=0, *, bint silent=False, size_t max_event=33554432):
         self.line = bytearray()
         self.event = bytearray()
         self.shape = shape
+        self.silent = silent
         self.max_event = max_event
         self.head = self.tail = self.ready = b""
 
@@ -371,7 +374,11 @@ cdef class EventReader:
         while size and is_blank(p[size - 1]):
             size -= 1
         self.has_data = False
-        if size and not (self.shape and PyBytes_GET_SIZE(self.head) and not self.found and self.rewritten(p, size)):
+        if size and not (
+            self.shape
+            and (self.silent or (PyBytes_GET_SIZE(self.head) and not self.found))
+            and self.rewritten(p, size)
+        ):
             self.found.append((<const char *>p)[:size])
         self.single = NULL
         if PyByteArray_GET_SIZE(self.event):
@@ -392,13 +399,14 @@ cdef class EventReader:
             return False
         if self.heard is not None and PyByteArray_GET_SIZE(self.heard) + <Py_ssize_t>text.size - 2 > self.room:
             return False
-        made = PyBytes_FromStringAndSize(NULL, before + <Py_ssize_t>text.size + after)
-        out = PyBytes_AS_STRING(made)
-        memcpy(out, PyBytes_AS_STRING(self.head), before)
-        memcpy(out + before, text.at, text.size)
-        memcpy(out + before + text.size, PyBytes_AS_STRING(self.tail), after)
-        self.written.append(made)
         self.fast += 1
+        if not self.silent:
+            made = PyBytes_FromStringAndSize(NULL, before + <Py_ssize_t>text.size + after)
+            out = PyBytes_AS_STRING(made)
+            memcpy(out, PyBytes_AS_STRING(self.head), before)
+            memcpy(out + before, text.at, text.size)
+            memcpy(out + before + text.size, PyBytes_AS_STRING(self.tail), after)
+            self.written.append(made)
         if self.heard is not None:
             before = PyByteArray_GET_SIZE(self.heard)
             PyByteArray_Resize(self.heard, before + text.size - 2)

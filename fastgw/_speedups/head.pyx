@@ -420,6 +420,7 @@ cdef class AnswerReader:
     cdef readonly bytes retry_after
     cdef readonly bytes content_encoding
     cdef readonly bytes location
+    cdef readonly bytes content_type
     cdef readonly bytes request_id
     cdef readonly int fields
     cdef readonly bint overrun          # bytes after the end of the answer: the connection is not reusable
@@ -430,7 +431,7 @@ cdef class AnswerReader:
         self.status = 0
         self.head_done = self.complete = self.keep_alive = self.until_close = self.sized = self.overrun = False
         self.received = 0
-        self.retry_after = self.content_encoding = self.location = self.request_id = None
+        self.retry_after = self.content_encoding = self.location = self.request_id = self.content_type = None
         self.parts = None
         self.fields = 0
 
@@ -458,6 +459,8 @@ cdef class AnswerReader:
             self.retry_after = stripped(value)
         elif n == 12 and same(text, n, b"x-request-id", 12):
             self.request_id = stripped(value)
+        elif n == 12 and same(text, n, b"content-type", 12):
+            self.content_type = stripped(value)
         elif n == 14 and same(text, n, b"content-length", 14):
             self.sized = True
         elif n == 16 and same(text, n, b"content-encoding", 16):

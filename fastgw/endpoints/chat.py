@@ -38,6 +38,7 @@ class ChatCall:
 
     operation = "chat/completions"
     generates = True
+    metered = True
 
     def __init__(self, request: ChatRequest, body: bytes, alias: bytes) -> None:
         self._request = request

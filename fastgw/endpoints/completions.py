@@ -37,6 +37,7 @@ class CompletionCall:
 
     operation = "completions"
     generates = True
+    metered = True
 
     def __init__(self, body: bytes, model: str, span: tuple[int, int], stream: bool, options: tuple[int, int, int]):
         self.body = body

@@ -39,6 +39,7 @@ class EmbeddingCall:
 
     operation = "embeddings"
     generates = False
+    metered = True
     stream = False
 
     def __init__(self, body: bytes, model: str, span: tuple[int, int]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastgw.core.errors import ClientGone, GatewayError, internal_error, render
 from fastgw.endpoints import chat, completions, embeddings, health, models
+from fastgw.endpoints.messages import call as messages
 from fastgw.gateway.account import settle
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import check_declared_length
@@ -23,6 +24,8 @@ POST: dict[bytes, Handler] = {
     b"/v1/chat/completions": chat.chat_completions,
     b"/v1/completions": completions.text_completions,
     b"/v1/embeddings": embeddings.embeddings,
+    b"/v1/messages": messages.messages,
+    b"/v1/messages/count_tokens": messages.count_tokens,
 }
 MODEL_PREFIX = b"/v1/models/"
 

@@ -44,13 +44,14 @@ def count(members: bytes, span: tuple[int, int, int]) -> int:
 class Call(Speaker, Protocol):
     """One decoded request of an operation, which speaks for itself to upstreams of its own dialect.
 
-    `body`: as the caller sent it; `generates`: its answers are text. A call that can be translated implements
-    `providers.adapter.Dialect` as well.
+    `body`: as the caller sent it; `generates`: its answers are text; `metered`: it uses tokens. A call that can be
+    translated implements `providers.adapter.Dialect` as well.
     """
 
     operation: str
     body: bytes
     generates: bool
+    metered: bool
 
     @property
     def model(self) -> str:

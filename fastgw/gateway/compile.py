@@ -21,7 +21,13 @@ from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Origin, Pools
 from fastgw.upstream.tls import Contexts, KeyTrust, TlsError
 
-OPERATIONS: tuple[adapter.Operation, ...] = ("chat/completions", "completions", "embeddings")
+OPERATIONS: tuple[adapter.Operation, ...] = (
+    "chat/completions",
+    "completions",
+    "embeddings",
+    "messages",
+    "messages/count_tokens",
+)
 SINGLE_TARGET: tuple[adapter.Operation, ...] = ("completions", "embeddings")
 """Operations that no group, ensemble or router serves."""
 
@@ -117,7 +123,7 @@ class Compiler:
             lambda place: self._pools.visit(origin(place)),
             family=endpoint.family,
             translate=endpoint.translate,
-            own_errors=endpoint.own_errors,
+            native=endpoint.native,
             flatten=endpoint.flatten,
             grant=endpoint.grant,
             located=endpoint.located,

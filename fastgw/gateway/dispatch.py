@@ -76,12 +76,12 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
             raise transport_error("the proxy answered 407")
         if not 200 <= answer.status < 300:
             reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
-            raise answer_failure(answer.status, reason, answer.retry_after, operation.family, own=operation.own_errors)
+            raise answer_failure(answer.status, reason, answer.retry_after, operation.family, own=operation.native)
         ex.relayed = True
         if ex.stream:
             if deadline is not None:
                 deadline.add(ex)
-            await relay_stream(ex, call, speaker, target, operation.family, connection, deadline)
+            await relay_stream(ex, call, speaker, target, operation, connection, deadline)
         else:
             out = read_answer(ex, speaker, payload(connection))
             if lacking(ex, call):
@@ -89,7 +89,11 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
                 if deadline is not None:
                     deadline.discard(ex)
                 await ex.gateway.estimates.fill(ex, call, partial(call.said, out), len(out))
-            ex.answer_json(200, out, call_id(ex))
+            kind = answer.content_type
+            if operation.native and not call.generates and kind is not None:
+                ex.answer_json(200, out, content=b"content-type: %b\r\n" % kind)
+            else:
+                ex.answer_json(200, out, call_id(ex))
     except BaseException:
         if ex.upstream is not None and not ex.upstream.answer.complete:
             ex.upstream.close()

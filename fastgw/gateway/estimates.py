@@ -22,7 +22,7 @@ Said = Callable[[], tuple[bytes, int]]
 
 def lacking(ex: Exchange, call: Call) -> bool:
     """Whether the upstream left a counter at 0 that may be filled."""
-    return not ex.prompt_tokens or (call.generates and not ex.completion_tokens)
+    return call.metered and (not ex.prompt_tokens or (call.generates and not ex.completion_tokens))
 
 
 class Estimates:

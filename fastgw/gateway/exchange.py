@@ -204,12 +204,12 @@ class Exchange(Fiber):
 
     # -- answering
 
-    def answer_json(self, status: int, body: bytes, fields: bytes = b"") -> None:
+    def answer_json(self, status: int, body: bytes, fields: bytes = b"", content: bytes = JSON_FIELD) -> None:
         """Send a whole JSON answer with the fields that every answer has."""
         self.status = status
         self.head_sent = True
         settle(self)
-        self.downstream.answer(self.request, status, self.fields(JSON_FIELD, fields), body)
+        self.downstream.answer(self.request, status, self.fields(content, fields), body)
 
     def answer_empty(self, status: int, fields: bytes = b"") -> None:
         """Send an answer without a body."""

@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from fastgw.gateway.series import provider_of
 from fastgw.gateway.snapshot import Target
 from fastgw.telemetry.labels import FIXED, HANDLERS, TRACKED
 from fastgw.telemetry.log import shown
@@ -117,16 +118,16 @@ def who(ex: "Exchange", lost: bool) -> bytes:
     target, caller, alias = ex.target, ex.caller, ex.alias
     if target is None or caller is None or target.name != alias or lost:
         row = (target.row or target) if target is not None else None
-        return _who(row, alias, caller.id if caller is not None and not lost else "")
-    found = caller.shown.get(target)
+        return _who(row, ex.operation, alias, caller.id if caller is not None and not lost else "")
+    found = caller.shown.get((target, ex.operation))
     if found is None:
-        found = caller.shown[target] = _who(target, alias, caller.id)
+        found = caller.shown[target, ex.operation] = _who(target, ex.operation, alias, caller.id)
     return found
 
 
-def _who(row: Target | None, alias: str | None, caller: str) -> bytes:
+def _who(row: Target | None, operation: str, alias: str | None, caller: str) -> bytes:
     fields = (
-        ("provider", row.provider.lower() if row is not None else ""),
+        ("provider", provider_of(row, operation) if row is not None else ""),
         ("model", (alias or "")[:MAX_MODEL]),
         ("api_key_id", caller),
     )

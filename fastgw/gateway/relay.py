@@ -10,9 +10,9 @@ from fastgw.gateway.call import Call
 from fastgw.gateway.coding import Inflating, inflater
 from fastgw.gateway.estimates import lacking
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.snapshot import Target
+from fastgw.gateway.snapshot import Operation, Target
 from fastgw.providers.adapter import RelayedStream, Speaker
-from fastgw.providers.failures import Family, in_band_failure
+from fastgw.providers.failures import in_band_failure
 from fastgw.upstream.connection import UpstreamConnection
 
 STREAM_FIELDS = b"content-type: text/event-stream\r\ncache-control: no-cache\r\n"
@@ -33,14 +33,14 @@ async def relay_stream(
     call: Call,
     speaker: Speaker,
     target: Target,
-    family: Family,
+    operation: Operation,
     connection: UpstreamConnection,
     deadline: "Deadlines[Exchange] | None",
 ) -> None:
     """Relay a stream to its end. Raises UpstreamFailure only while nothing has been sent to the caller;
     afterwards a failure ends the stream with one error frame and is left in `ex.error`."""
     stream = speaker.relay(target, chunked=ex.request.http11)
-    relay = StreamRelay(ex, call, stream, family, connection, deadline)
+    relay = StreamRelay(ex, call, stream, operation, connection, deadline)
     inflate = inflater(connection.answer.content_encoding)
     ex.relay = relay
     ex.reported = stream
@@ -71,10 +71,10 @@ class StreamRelay:
         "_connection",
         "_deadline",
         "_ex",
-        "_family",
         "_held",
         "_keepalive",
         "_noted",
+        "_operation",
         "_stream",
         "_young",
         "failure",
@@ -85,7 +85,7 @@ class StreamRelay:
         ex: Exchange,
         call: Call,
         stream: RelayedStream,
-        family: Family,
+        operation: Operation,
         connection: UpstreamConnection,
         deadline: "Deadlines[Exchange] | None",
     ) -> None:
@@ -93,7 +93,7 @@ class StreamRelay:
         self._call = call
         self._stream = stream
         self._young = True
-        self._family = family
+        self._operation = operation
         self._connection = connection
         self._deadline = deadline
         self._keepalive = ex.gateway.keepalive
@@ -163,7 +163,11 @@ class StreamRelay:
         """Send the head of the answer."""
         ex = self._ex
         opened(ex)
-        ex.downstream.begin_stream(ex.request, 200, ex.fields(STREAM_FIELDS, call_id(ex)))
+        fields = STREAM_FIELDS
+        kind = self._connection.answer.content_type
+        if self._operation.native and kind is not None:
+            fields = b"content-type: %b\r\ncache-control: no-cache\r\n" % kind
+        ex.downstream.begin_stream(ex.request, 200, ex.fields(fields, call_id(ex)))
         if self._keepalive is not None:
             self._keepalive.add(ex)
 
@@ -249,10 +253,12 @@ class StreamRelay:
         if kind == 0:
             return None
         if kind == 1:
-            return in_band_failure(self._stream.failure_data, before_first=not self._ex.head_sent, family=self._family)
+            return in_band_failure(
+                self._stream.failure_data, before_first=not self._ex.head_sent, family=self._operation.family
+            )
         if kind == 3:
             return decode_error("stream frame is too large")
-        wanted = "a chat completion chunk" if self._family == "openai" else "an event of its protocol"
+        wanted = "a chat completion chunk" if self._operation.family == "openai" else "an event of its protocol"
         return decode_error(f"stream frame is not {wanted}")
 
 

@@ -30,7 +30,7 @@ MAX_AGENT = 256
 """Bytes of the longest one that is."""
 Sink = Callable[["Exchange", int, GatewayError | None], None]
 """Exchange, status of the event, error."""
-CHAT = frozenset(("chat/completions",))
+CHAT = frozenset(("chat/completions", "messages"))
 """Operations by whose outcome the health of a model is judged."""
 E2E = frozenset(("chat", "messages", "responses", "a2a"))
 TTFT = frozenset(("chat", "messages"))
@@ -198,6 +198,12 @@ class Accounts:
         return tuple(self._registry.counter(name, labels) for name in ("deployment_requests_total", outcome))
 
 
+def provider_of(row: Target, operation: str) -> str:
+    """The provider label: the model's vendor, but on a native relay the vendor whose protocol it is."""
+    spoken = row.operations.get(operation)
+    return spoken.family if spoken is not None and spoken.native else row.provider.lower()
+
+
 def tells_of_health(failure: GatewayError) -> bool:
     """The upstream is at fault, not the request: what a later attempt might not meet."""
     return isinstance(failure, UpstreamFailure) and (failure.retryable or failure.timed_out)
@@ -214,7 +220,7 @@ def usage_labels(ex: "Exchange", caller: Caller | None, row: Target | None) -> t
     return (
         ex.endpoint,
         inbound_protocol(ex.endpoint),
-        known(row.provider.lower()) if row is not None else ex.refused_as,
+        known(provider_of(row, ex.operation)) if row is not None else ex.refused_as,
         model_label(ex),
         known(row.model_name) if row is not None else UNKNOWN,
         key_id,

@@ -43,7 +43,7 @@ class Caller:
     user_name: str | None
     granted: set[str] = field(default_factory=set)
     series: dict[tuple[Any, ...], Any] = field(default_factory=dict)
-    shown: "dict[Target, bytes]" = field(default_factory=dict)
+    shown: "dict[tuple[Target, str], bytes]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Operation:
     own: bool = True
     family: Family = "openai"
     translate: Translate | None = None
-    own_errors: bool = False
+    native: bool = False
     flatten: bool = True
     grant: Grant | None = None
     located: bool = False

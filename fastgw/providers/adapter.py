@@ -159,8 +159,8 @@ Translate = Callable[[Any, Any], Speaker]
 class Endpoint:
     """Where and how one operation of one target is called.
 
-    Heads as made by `place.request_head`. `family` is the vocabulary of errors. `own_errors`: the upstream's 4xx are
-    in the caller's dialect already and keep their error object. `flatten`: `content_list_to_string` applies.
+    Heads as made by `place.request_head`. `family` is the vocabulary of errors. `native`: relayed as it is,
+    content type included; a 4xx keeps its error object. `flatten`: `content_list_to_string` applies.
     `grant`: where the bearer token of each request comes from, when the secret is none. `located`: the URL names the
     model, so that each name that a wildcard serves has an endpoint of its own.
     """
@@ -170,7 +170,7 @@ class Endpoint:
     stream_head: bytes
     family: Family
     translate: Translate | None = None
-    own_errors: bool = False
+    native: bool = False
     flatten: bool = True
     grant: Grant | None = None
     located: bool = False

@@ -10,12 +10,12 @@ from fastgw.providers.heard import Heard
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-def bridged(translator: Callable[[Chat, str, bool], Translator]) -> Translate:
-    """`Endpoint.translate` for a family's translator, which is made of the canonical request, the upstream's model name
-    and whether a stream is wanted."""
+def bridged(translator: Callable[[Chat, Any, bool], Translator]) -> Translate:
+    """`Endpoint.translate` for a family's translator, which is made of the canonical request, the target and whether a
+    stream is wanted."""
 
     def translate(call: Dialect, target: Any) -> Bridge:
-        return Bridge(call, translator(call.canonical(), target.model_name, call.stream))
+        return Bridge(call, translator(call.canonical(), target, call.stream))
 
     return translate
 
@@ -139,6 +139,26 @@ class BridgedStream:
     def total_tokens(self) -> int:
         """Everything that was used."""
         return self._decoder.usage.total_tokens
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that came from a cache."""
+        return self._decoder.usage.cached_tokens
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of the answer that were reasoning."""
+        return self._decoder.usage.reasoning_tokens
+
+    @property
+    def cache_creation_tokens(self) -> int:
+        """Tokens beside the prompt that were written to a cache."""
+        return self._decoder.usage.cache_creation_tokens
+
+    @property
+    def cache_read_tokens(self) -> int:
+        """Tokens beside the prompt that came from a cache."""
+        return self._decoder.usage.cache_read_tokens
 
     @property
     def said(self) -> bytes:

@@ -131,6 +131,26 @@ class Completion:
         """Everything that was used."""
         return self.usage.total_tokens
 
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that came from a cache."""
+        return self.usage.cached_tokens
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of the answer that were reasoning."""
+        return self.usage.reasoning_tokens
+
+    @property
+    def cache_creation_tokens(self) -> int:
+        """Tokens beside the prompt that were written to a cache."""
+        return self.usage.cache_creation_tokens
+
+    @property
+    def cache_read_tokens(self) -> int:
+        """Tokens beside the prompt that came from a cache."""
+        return self.usage.cache_read_tokens
+
 
 class Renderer(Protocol):
     """Writes a stream in the caller's dialect. Made per attempt; `take` returns what was written since the last call.

@@ -14,6 +14,7 @@ GATEWAY: Final = frozenset(
     {
         "accept",
         "accept-encoding",
+        "anthropic-version",
         "connection",
         "content-encoding",
         "content-length",

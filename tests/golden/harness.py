@@ -21,6 +21,7 @@ from typing import Any
 
 from fastgw.core.errors import GatewayError, render
 from fastgw.endpoints import chat
+from fastgw.endpoints.messages import call as messages
 from fastgw.gateway.call import Call
 from fastgw.gateway.compile import OPERATIONS
 from fastgw.providers.adapter import Endpoint, Speaker
@@ -30,7 +31,7 @@ from fastgw.resources.models import Model, ProviderKey
 
 HERE = Path(__file__).parent
 MODELS = {"anthropic": "claude-sonnet-4-5", "openai": "gpt-4o"}
-DECODERS: dict[str, Any] = {"chat": chat.decode}
+DECODERS: dict[str, Any] = {"chat": chat.decode, "messages": messages.decode}
 DIALECTS: dict[str, Any] = {"chat": "openai", "messages": "anthropic"}
 
 Fixture = dict[str, Any]
@@ -112,7 +113,7 @@ class Case:
         """Status and body for the caller of an upstream's error."""
         _, _, endpoint = self.speaker(False)
         body = json.dumps(self.fixture["error"]).encode()
-        failure = answer_failure(self.fixture["status"], body, None, endpoint.family, own=endpoint.own_errors)
+        failure = answer_failure(self.fixture["status"], body, None, endpoint.family, own=endpoint.native)
         return failure.status, json.loads(render(failure, DIALECTS[self.dialect]))
 
     def refused(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import anthropic
 import openai
 
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
@@ -30,6 +31,9 @@ def document(mock: Mock) -> dict[str, Any]:
     found["models"] += [
         {**claude, "display_name": CLAUDE},
         {**gpt, "display_name": GPT},
+        # The rest of the name is a script for the mock, which a translated request has no member for.
+        {**gpt, "display_name": f"{GPT}?*", "model_name": f"{UPSTREAM[GPT]}?*"},
+        {**gpt, "display_name": f"{GPT}-timed?*", "model_name": f"{UPSTREAM[GPT]}?*", "stream_timeout": 20_000},
         {**claude, "display_name": f"{CLAUDE}-timed", "stream_timeout": 20_000, "retries": 1},
         {**gpt, "display_name": f"{GPT}-timed", "stream_timeout": 20_000, "retries": 1},
         {**claude, "display_name": "old-claude", "model_name": "claude-3-5-sonnet"},
@@ -51,6 +55,10 @@ class Families:
     def openai(self) -> openai.OpenAI:
         """OpenAI's SDK."""
         return openai.OpenAI(base_url=self.gateway.url, api_key=API_KEY, max_retries=0, timeout=20)
+
+    def anthropic(self) -> anthropic.Anthropic:
+        """Anthropic's SDK."""
+        return anthropic.Anthropic(base_url=self.gateway.base, api_key=API_KEY, max_retries=0, timeout=20)
 
     def sent(self) -> dict[str, Any]:
         """The last request that the mock has seen."""

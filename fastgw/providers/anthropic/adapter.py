@@ -3,7 +3,7 @@
 from functools import partial
 
 from fastgw.providers.adapter import Endpoint, Operation
-from fastgw.providers.anthropic.endpoint import head, translated_url
+from fastgw.providers.anthropic.endpoint import head, native_url, translated_url
 from fastgw.providers.anthropic.translate import AnthropicTranslator
 from fastgw.providers.bridge import bridged
 from fastgw.resources.models import Model, ProviderKey
@@ -14,11 +14,18 @@ class Adapter:
 
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation."""
-        url = translated_url(key.api_base, key.provider)
+        if operation == "messages" or operation == "messages/count_tokens":
+            url = native_url(key.api_base, key.provider, key.display_name, operation)
+            translate = None
+        else:
+            url = translated_url(key.api_base, key.provider)
+            translate = bridged(partial(AnthropicTranslator, caching=model.auto_prompt_caching))
         return Endpoint(
             url,
             head(url, key.api_key, namespace, stream=False),
             head(url, key.api_key, namespace, stream=True),
             "anthropic",
-            bridged(partial(AnthropicTranslator, caching=model.auto_prompt_caching)),
+            translate,
+            native=translate is None,
+            flatten=translate is not None,
         )

@@ -1,5 +1,7 @@
 """One attempt at an upstream that speaks the Messages API, for a caller that does not."""
 
+from typing import Any
+
 import orjson
 
 from fastgw.providers.anthropic.answer import completion_of
@@ -15,8 +17,8 @@ class AnthropicTranslator:
 
     __slots__ = ("_request",)
 
-    def __init__(self, chat: Chat, model: str, stream: bool, *, caching: AutoPromptCaching | None = None) -> None:
-        self._request = Request(chat, model, stream, caching)
+    def __init__(self, chat: Chat, target: Any, stream: bool, *, caching: AutoPromptCaching | None = None) -> None:
+        self._request = Request(chat, target.model_name, stream, caching)
 
     def request(self) -> bytes:
         """The request body."""

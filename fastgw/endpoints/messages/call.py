@@ -1,0 +1,158 @@
+"""`POST /v1/messages` and `POST /v1/messages/count_tokens`: Anthropic's dialect.
+
+An upstream that has the Messages API gets the caller's bytes with `model` replaced, and its answer goes back byte for
+byte but for `model`. Other upstreams get the request in the canonical form.
+"""
+
+from collections.abc import Coroutine
+from typing import Any
+
+import orjson
+
+from fastgw._speedups.splice import STRING, TRUE, ScanError, top_level
+from fastgw._speedups.tokens import Table
+from fastgw.core.edits import Edit, edited
+from fastgw.core.errors import decode_error, invalid_request
+from fastgw.endpoints.completions import text_of
+from fastgw.endpoints.messages.canonical import chat_of, long_names
+from fastgw.endpoints.messages.native import MessagesStream
+from fastgw.endpoints.messages.render import message
+from fastgw.endpoints.messages.said import answer_text
+from fastgw.endpoints.messages.stream import MessagesRenderer
+from fastgw.gateway import pipeline
+from fastgw.gateway.call import Tokens
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.receive import not_json
+from fastgw.gateway.snapshot import Target
+from fastgw.policy.estimate import estimate_messages_prompt
+from fastgw.providers.adapter import RelayedStream, Reported
+from fastgw.providers.anthropic.usage import usage_of
+from fastgw.providers.canonical import Chat, Completion
+
+
+def messages(ex: Exchange) -> Coroutine[None, Any, None]:
+    """Serve one message, streamed or not."""
+    return pipeline.run(ex, decode)
+
+
+def count_tokens(ex: Exchange) -> Coroutine[None, Any, None]:
+    """Have the tokens of a request counted by the upstream."""
+    return pipeline.run(ex, decode_count)
+
+
+class MessagesCall:
+    """One decoded Messages request. `span` is where the model's name is in the body."""
+
+    __slots__ = ("_names", "_span", "_upstream", "body", "model", "stream")
+
+    operation = "messages"
+    generates = True
+    metered = True
+
+    def __init__(self, body: bytes, model: str, span: tuple[int, int], stream: bool) -> None:
+        self._span = span
+        self._upstream = ""
+        self._names: dict[str, str] = {}
+        self.body = body
+        self.model = model
+        self.stream = stream
+
+    # -- for upstreams with the Messages API
+
+    def upstream_body(self, target: Target) -> bytes:
+        """The caller's bytes with the target's model name."""
+        self._upstream = target.model_name
+        return edited(self.body, [(*self._span, target.model_json)])
+
+    def answer(self, body: bytes) -> tuple[bytes, Reported]:
+        """The upstream's bytes; its own name for the model becomes the alias. Raises a decode error when they are no
+        JSON object."""
+        try:
+            model, usage, identity = top_level(body, (b"model", b"usage", b"id"))
+        except ScanError as error:
+            raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+        found = Completion(
+            *(text_of(body, at) if at is not None and at[0] == STRING else "" for at in (identity, model))
+        )
+        if usage is not None:
+            found.usage = usage_of(_load(body[usage[1] : usage[2]]))
+        edits: list[Edit] = []
+        if model is not None and found.model == self._upstream:
+            edits.append((model[1], model[2], orjson.dumps(self.model)))
+        return edited(body, edits), found
+
+    def relay(self, _target: Target, *, chunked: bool) -> RelayedStream:
+        """The upstream's stream as it is."""
+        return MessagesStream(chunked=chunked)
+
+    # -- for upstreams of other protocols
+
+    def canonical(self) -> Chat:
+        """The request as a chat request. Raises 400."""
+        try:
+            body = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            raise not_json() from None
+        self._names = long_names(body)
+        return {"model": self.model, **chat_of(body), "stream": self.stream}
+
+    def render(self, completion: Completion, /) -> bytes:
+        """A whole answer."""
+        return message(completion, self.model, self._names)
+
+    def renderer(self) -> MessagesRenderer:
+        """The writer of a stream."""
+        return MessagesRenderer(orjson.dumps(self.model), self._names)
+
+    # -- for counting
+
+    def said(self, answer: bytes) -> tuple[bytes, int]:
+        """Texts, reasoning, names and input of tools."""
+        return answer_text(answer)
+
+    def count_prompt(self, table: Table) -> int:
+        """System prompt, messages and tools."""
+        return estimate_messages_prompt(table, self.body)
+
+
+class CountCall(MessagesCall):
+    """A request whose tokens are to be counted. Only upstreams with the Messages API can."""
+
+    __slots__ = ()
+
+    operation = "messages/count_tokens"
+    generates = False
+    metered = False
+
+    def answer(self, body: bytes) -> tuple[bytes, Reported]:
+        """The upstream's answer as it is; nothing was used."""
+        return body, Tokens()
+
+
+def decode(_ex: Exchange, body: bytes) -> MessagesCall:
+    """What is needed of a Messages request. Raises 400."""
+    model, span, stream = _read(body)
+    return MessagesCall(body, model, span, stream)
+
+
+def decode_count(_ex: Exchange, body: bytes) -> CountCall:
+    """The same of a count_tokens request, which has no stream."""
+    model, span, _ = _read(body)
+    return CountCall(body, model, span, False)
+
+
+def _read(body: bytes) -> tuple[str, tuple[int, int], bool]:
+    try:
+        model, stream = top_level(body, (b"model", b"stream"))
+    except ScanError as error:
+        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+    if model is None or model[0] != STRING:
+        raise invalid_request("`model` field missing", param="model", code="missing_parameter")
+    return text_of(body, model), (model[1], model[2]), stream is not None and stream[0] == TRUE
+
+
+def _load(data: bytes) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None

@@ -1,0 +1,64 @@
+"""A whole chat completion as the canonical form. Only the first choice counts: other dialects have one answer."""
+
+from typing import Any
+
+import orjson
+
+from fastgw.core.errors import decode_error
+from fastgw.providers.canonical import Completion, ToolCall
+from fastgw.providers.openai.usage import raise_to
+
+
+def completion_of(body: bytes) -> Completion:
+    """Read an answer. Raises a decode error."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise decode_error(str(error)) from None
+    if not isinstance(document, dict):
+        raise decode_error("the document is no object")
+    for name in ("id", "model"):
+        if not isinstance(document.get(name), str):
+            raise decode_error(f"missing or mistyped field {name}")
+    choices = document.get("choices")
+    if not isinstance(choices, list):
+        raise decode_error("missing or mistyped field choices")
+    found = Completion(document["id"], document["model"])
+    if choices:
+        _read(found, choices[0])
+    else:
+        found.text = ""
+    raise_to(found.usage, document.get("usage"))
+    return found
+
+
+def _read(found: Completion, choice: Any) -> None:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        raise decode_error("missing or mistyped field choices[0].message.role")
+    content = message.get("content")
+    if content is not None and not isinstance(content, str):
+        raise decode_error("missing or mistyped field choices[0].message.content")
+    found.text = content
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    found.reasoning = reasoning if isinstance(reasoning, str) else None
+    refusal = message.get("refusal")
+    found.refusal = refusal if isinstance(refusal, str) and refusal else None
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else []:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            arguments = function.get("arguments")
+            found.tool_calls.append(
+                ToolCall(
+                    _string(call.get("id")),
+                    _string(function.get("name")),
+                    arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}).decode(),
+                )
+            )
+    finish = choice.get("finish_reason")
+    found.finish = finish if isinstance(finish, str) and finish else "stop"
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,109 @@
+"""A stream of chat completion chunks told to a renderer. Only the first choice counts."""
+
+from typing import Any
+
+from fastgw._speedups.events import CHAT
+from fastgw.providers.events import BAD, EventDecoder
+from fastgw.providers.heard import Heard
+from fastgw.providers.openai.usage import raise_to
+
+
+class ChunkDecoder(EventDecoder):
+    """`reasoning_path`: the members below `delta` in which the vendor keeps its reasoning text."""
+
+    __slots__ = ("_begun", "_path", "_tools")
+
+    def __init__(self, renderer: Heard, reasoning_path: tuple[bytes, ...] = ()) -> None:
+        # The reader knows no vendor's place of reasoning: such streams are read chunk by chunk.
+        super().__init__(renderer, 0 if reasoning_path else CHAT)
+        self._begun = False
+        self._path = tuple(name.decode() for name in reasoning_path)
+        self._tools: dict[Any, _Tool] = {}
+
+    def marker(self) -> None:
+        """`[DONE]` ends the stream."""
+        self.done = True
+
+    def read(self, event: dict[str, Any], payload: bytes) -> None:
+        """One chunk."""
+        choices = event.get("choices")
+        if not (isinstance(event.get("id"), str) and isinstance(event.get("model"), str) and isinstance(choices, list)):
+            if isinstance(event.get("error"), dict | str):
+                self.report(payload)
+            else:
+                self.failure = BAD
+            return
+        if not self._begun:
+            self._begun = True
+            self._renderer.begin(event["id"], event["model"])
+        reported = event.get("usage")
+        raise_to(self.usage, reported)
+        usage = self.usage if isinstance(reported, dict) else None
+        choice = choices[0] if choices and isinstance(choices[0], dict) else {}
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            self._delta(delta)
+        finish = choice.get("finish_reason")
+        if isinstance(finish, str):
+            self._renderer.finish(finish, None, usage)
+        elif usage is not None:
+            self._renderer.usage(usage)
+
+    def _delta(self, delta: dict[str, Any]) -> None:
+        renderer = self._renderer
+        if reasoning := self._reasoning(delta):
+            renderer.reasoning(reasoning)
+        text = delta.get("content")
+        if isinstance(text, str) and text:
+            renderer.text(text)
+        refusal = delta.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            renderer.refusal(refusal)
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else []:
+            if isinstance(call, dict):
+                self._call(call)
+
+    def _reasoning(self, delta: dict[str, Any]) -> str | None:
+        if self._path:
+            found: Any = delta
+            for name in self._path:
+                found = found.get(name) if isinstance(found, dict) else None
+            if isinstance(found, str) and found:
+                return found
+        for name in ("reasoning_content", "reasoning"):
+            text = delta.get(name)
+            if isinstance(text, str) and text:
+                return text
+        return None
+
+    def _call(self, call: dict[str, Any]) -> None:
+        """A piece of a call. It begins once its id and name are known; pieces of arguments wait until then."""
+        index = call.get("index", 0)
+        tool = self._tools.setdefault(index if isinstance(index, int) else 0, _Tool())
+        function = call.get("function")
+        function = function if isinstance(function, dict) else {}
+        if tool.number < 0:
+            tool.id = tool.id or _string(call.get("id"))
+            tool.name = tool.name or _string(function.get("name"))
+            if tool.id and tool.name:
+                tool.number = sum(other.number >= 0 for other in self._tools.values())
+                self._renderer.tool(tool.number, tool.id, tool.name)
+        fragment = tool.waiting + _string(function.get("arguments"))
+        tool.waiting = "" if tool.number >= 0 else fragment
+        if fragment and tool.number >= 0:
+            self._renderer.arguments(tool.number, fragment)
+
+
+class _Tool:
+    """A call in the making. `number` is its place among those that have begun, -1 before."""
+
+    __slots__ = ("id", "name", "number", "waiting")
+
+    def __init__(self) -> None:
+        self.id = self.name = self.waiting = ""
+        self.number = -1
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""

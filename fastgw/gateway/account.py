@@ -96,10 +96,12 @@ def event_status(ex: "Exchange") -> int:
     None: a request that was refused before it could be read, one whose failed attempts were all events already, and
     an operation that the provider does not offer.
     """
+    if ex.endpoint not in HANDLERS:
+        return 0
     if ex.relayed:
         if ex.gone:
             return LEFT
         return ex.status if ex.error is None else ex.error.status
-    if ex.alias is None or ex.status == 501 or ex.endpoint not in HANDLERS:
+    if ex.alias is None or ex.status == 501:
         return 0
     return 0 if ex.failed and ex.failed == ex.attempts else ex.status

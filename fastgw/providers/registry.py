@@ -2,7 +2,7 @@
 
 import msgspec
 
-from fastgw.core.errors import GatewayError
+from fastgw.core.errors import GatewayError, invalid_request
 from fastgw.providers import anthropic, azure, openai
 from fastgw.providers.adapter import Adapter, Operation
 from fastgw.providers.overrides import Overrides
@@ -40,6 +40,11 @@ def adapter_for(operation: Operation, model: Model, key: ProviderKey) -> Adapter
     what, without = NOT_OFFERED.get(operation, ("", frozenset()))
     if family in without:
         raise GatewayError(501, "not_implemented", f"this provider does not support {what}", fault="gateway")
+    if operation == "messages/count_tokens" and family in ADAPTERS and family != "anthropic":
+        raise invalid_request(
+            f"model `{model.display_name}` is not backed by an Anthropic-protocol upstream; "
+            "/v1/messages/count_tokens requires a model whose provider key uses the anthropic adapter"
+        )
     adapter = ADAPTERS.get(family or "")
     if adapter is None:
         raise GatewayError(503, "provider_unavailable", "no bridge registered for provider", fault="gateway")

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Final
 
-from fastgw.core.errors import invalid_request
 from fastgw.providers.adapter import Endpoint, Operation
 from fastgw.providers.bridge import bridged
 from fastgw.providers.openai.endpoint import OpenAIOperation, endpoint_url, head
@@ -22,11 +21,6 @@ class Adapter:
 
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation."""
-        if operation == "messages/count_tokens":
-            raise invalid_request(
-                f"model `{model.display_name}` is not backed by an Anthropic-protocol upstream; "
-                "/v1/messages/count_tokens requires a model whose provider key uses the anthropic adapter"
-            )
         path = NATIVE.get(operation)
         url = endpoint_url(key.api_base, key.provider, path or "chat/completions")
         return Endpoint(

@@ -46,8 +46,15 @@ def test_the_vendor_then_the_adapter(provider: str, adapter: Any, expected: obje
     ],
 )
 def test_messages(provider: str, adapter: Any, vendor: str, expected: object) -> None:
-    for operation in ("messages", "messages/count_tokens"):
-        assert asked(operation, provider, adapter, vendor) is expected
+    assert asked("messages", provider, adapter, vendor) is expected
+    if expected is anthropic.Adapter:
+        assert asked("messages/count_tokens", provider, adapter, vendor) is expected
+        return
+    with pytest.raises(GatewayError) as caught:
+        asked("messages/count_tokens", provider, adapter, vendor)
+    assert caught.value.message.startswith(
+        "request payload is invalid: model `m` is not backed by an Anthropic-protocol"
+    )
 
 
 @pytest.mark.parametrize(("provider", "adapter", "vendor"), [("acme", None, "acme"), ("Anthropic", None, "anthropic")])

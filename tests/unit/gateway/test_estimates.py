@@ -22,6 +22,7 @@ class Asked:
     """A call whose prompt has as many tokens as it has words."""
 
     generates = True
+    metered = True
 
     def __init__(self, body: bytes = b"a b c", fault: Exception | None = None) -> None:
         self.body = body

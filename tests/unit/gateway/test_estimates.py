@@ -105,10 +105,11 @@ def test_each_counter_by_itself(known: tuple[int, int, int], counts: tuple[int, 
 
 def test_what_is_lacking() -> None:
     text: Any = Asked()
-    vectors: Any = SimpleNamespace(generates=False)
+    vectors: Any = SimpleNamespace(generates=False, metered=True)
+    counted: Any = SimpleNamespace(generates=False, metered=False)
     for prompt, completion, of_text, of_vectors in ((1, 1, False, False), (1, 0, True, False), (0, 1, True, True)):
         ex: Any = SimpleNamespace(prompt_tokens=prompt, completion_tokens=completion)
-        assert (lacking(ex, text), lacking(ex, vectors)) == (of_text, of_vectors)
+        assert (lacking(ex, text), lacking(ex, vectors), lacking(ex, counted)) == (of_text, of_vectors, False)
 
 
 def test_an_estimate_of_nothing_is_none() -> None:

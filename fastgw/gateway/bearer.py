@@ -28,7 +28,11 @@ async def by_token(ex: Exchange, identity: Identity, credential: bytes, principa
     digest = sha256(credential).digest()
     verified = identity.verified.get(digest)
     if verified is not None:
-        if time.time() <= verified.until and ex.gateway.keys.current(verified.address) is verified.keys:
+        if (
+            time.time() <= verified.until
+            and ex.gateway.keys.current(verified.address) is verified.keys
+            and ex.snapshot.caller(verified.caller.id) is verified.caller
+        ):
             return verified
         del identity.verified[digest]
     header = header_of(credential)
@@ -53,7 +57,7 @@ async def verify(
     check_signature(token, candidates)
     principal.provider = provider.name
     principal.subject = check_claims(token.claims, provider, time.time())
-    caller = identity.resolve(principal, token.claims)
+    caller = identity.resolve(ex.snapshot, principal, token.claims)
     return Verified(provider.address, keys, token.claims["exp"] + provider.leeway, caller, principal)
 
 

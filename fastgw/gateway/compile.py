@@ -1,21 +1,22 @@
-"""From validated resources to a snapshot: work that would otherwise be done per request is done here, once."""
+"""From validated rows to what requests work with: what would otherwise be done per request is done here, once."""
 
+import contextlib
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from weakref import WeakValueDictionary
 
 import msgspec
 import orjson
 
 from fastgw.config.schema import Config
 from fastgw.core.errors import GatewayError, invalid_request, misconfigured
-from fastgw.gateway.identity import compile_identity
-from fastgw.gateway.snapshot import Caller, Flaws, Operation, Snapshot, Target
+from fastgw.gateway.snapshot import Caller, Flaws, Labels, Operation, Target
 from fastgw.policy.access import ModelPatterns, Networks
 from fastgw.policy.deadlines import answer_deadline, stream_deadline
 from fastgw.providers import adapter
 from fastgw.providers.place import UpstreamURL
 from fastgw.providers.registry import adapter_for, overrides_for
-from fastgw.resources.models import VIRTUAL, ApiKey, Model, ProviderKey, Resources, Row
+from fastgw.resources.models import VIRTUAL, ApiKey, Model, ProviderKey, Row
 from fastgw.resources.report import quoted
 from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Origin, Pools
@@ -32,53 +33,88 @@ SINGLE_TARGET: tuple[adapter.Operation, ...] = ("completions", "embeddings")
 """Operations that no group, ensemble or router serves."""
 
 
+Trusts = dict[str, tuple[KeyTrust, ssl.SSLContext]]
+"""By the id of the provider key that they belong to."""
+
+
 class Compiler:
-    """Builds snapshots for one worker: they share its pools and TLS contexts."""
+    """Compiles for one worker: the results share its pools and TLS contexts."""
 
     def __init__(self, config: Config, pools: Pools, log: Log) -> None:
         self._config = config
         self._pools = pools
         self._log = log
         self._contexts = Contexts(config.upstream.tls)
+        self._held: Trusts = {}
+        self._labels: WeakValueDictionary[tuple[str, ...], Labels] = WeakValueDictionary()
 
-    def snapshot(self, revision: int, resources: Resources) -> Snapshot:
-        """The snapshot of a set of resources. O(rows). What only an older one needs is let go of."""
+    def prepare(self, trusts: Mapping[str, KeyTrust | None]) -> Trusts:
+        """The contexts of provider keys that have settings of their own. Takes tens of milliseconds for each, mostly
+        outside of Python: made for a thread."""
+        made: Trusts = {}
+        for id, trust in trusts.items():
+            # What cannot be made is an error of the calls that need it.
+            with contextlib.suppress(GatewayError):
+                if trust is not None:
+                    made[id] = trust, self._made(id, trust)
+        return made
+
+    def hold(self, changed: Mapping[str, KeyTrust | None], held: Trusts) -> None:
+        """Provider keys have changed; `held` is what `prepare` made for them."""
+        for id in changed:
+            self._held.pop(id, None)
+        self._held.update(held)
+
+    def tidy(self, targets: Iterable[Target]) -> None:
+        """Let go of the pools and contexts that neither the provider keys nor these targets use. O(targets)."""
         self._pools.renew()
         self._contexts.renew()
-        keys = {row.id: row for row in resources.provider_keys}
-        models = {
-            row.value.display_name: self._target(row, keys.get(row.value.provider_key_id or ""))
-            for row in resources.models
-        }
-        by_id = {row.id: caller(row) for row in resources.api_keys}
-        callers = {row.value.key_hash: by_id[row.id] for row in resources.api_keys}
-        identity = compile_identity(resources, by_id)
+        for target in targets:
+            for operation in target.operations.values():
+                self._pools.keep(operation.pool)
+        for trust in (KeyTrust(), KeyTrust(None, False), *(trust for trust, _ in self._held.values())):
+            self._contexts.keep(trust)
         self._pools.retire_unused()
         self._contexts.drop_unused()
-        listed = listing(resources.models, self._config.namespace, self._config.proxy.list_virtual_models)
-        return Snapshot(revision, callers, models, listed, identity)
 
-    def _target(self, row: Row[Model], key_row: Row[ProviderKey] | None) -> Target:
+    def caller(self, row: Row[ApiKey]) -> Caller:
+        """The compiled form of an API key."""
+        key = row.value
+        return Caller(
+            id=row.id,
+            name=key.display_name,
+            models=ModelPatterns(key.allowed_models),
+            disabled=key.disabled,
+            expires_at=key.expires_at_unix(),
+            team_id=key.team_id,
+            user_id=key.user_id,
+            user_name=key.user_name,
+        )
+
+    def target(self, row: Row[Model], key_row: Row[ProviderKey] | None) -> Target:
+        """The compiled form of a direct model with its provider key."""
         model, upstream = row.value, self._config.upstream
         key = key_row.value if key_row is not None else None
-        operations, flaws = self._operations(model, key)
+        operations, flaws = self._operations(model, key_row)
         locate = None
         if "*" in (model.model_name or "") and (flaws or any(operation.located for operation in operations.values())):
 
             def locate(name: str) -> tuple[dict[str, Operation], Flaws]:
-                return self._operations(msgspec.structs.replace(model, model_name=name), key)
+                return self._operations(msgspec.structs.replace(model, model_name=name), key_row)
 
         stream_timeout, configured = stream_deadline(
             model.stream_timeout, model.timeout, upstream.stream_timeout_ms, upstream.timeout_ms
         )
+        key_id = key_row.id if key_row is not None else model.provider_key_id or ""
+        key_name = key.display_name if key is not None else "unknown"
         return Target(
             id=row.id,
             name=model.display_name,
             provider=model.provider or "",
             model_name=model.model_name or "",
             model_json=orjson.dumps(model.model_name or ""),
-            key_id=key_row.id if key_row is not None else model.provider_key_id or "",
-            key_name=key.display_name if key is not None else "unknown",
+            key_id=key_id,
+            key_name=key_name,
             operations=operations,
             flaws=flaws,
             networks=Networks(model.allowed_cidrs) if model.allowed_cidrs else None,
@@ -87,10 +123,15 @@ class Compiler:
             timeout=answer_deadline(model.timeout, upstream.timeout_ms),
             stream_timeout=stream_timeout,
             stream_configured=configured,
+            labels=self._interned(
+                *(model.provider or "", model.display_name, model.model_name or "", key_id, key_name),
+                # What a native relay is counted under is the family's name.
+                *(f"{name} {operation.family}" for name, operation in operations.items() if operation.native),
+            ),
             locate=locate,
         )
 
-    def _operations(self, model: Model, key: ProviderKey | None) -> tuple[dict[str, Operation], Flaws]:
+    def _operations(self, model: Model, key: Row[ProviderKey] | None) -> tuple[dict[str, Operation], Flaws]:
         operations: dict[str, Operation] = {}
         flaws: Flaws = {}
         for operation in OPERATIONS:
@@ -100,17 +141,18 @@ class Compiler:
                 flaws[operation] = flaw(error)
         return operations, flaws
 
-    def _operation(self, operation: adapter.Operation, model: Model, key: ProviderKey | None) -> Operation:
+    def _operation(self, operation: adapter.Operation, model: Model, key_row: Row[ProviderKey] | None) -> Operation:
         if model.shape != "direct":
             raise virtual(operation, model)
-        if key is None:
+        if key_row is None:
             named = f"unknown provider_key_id {quoted(model.provider_key_id or '')}"
             reason = f"model {quoted(model.display_name)} references {named}"
             raise invalid_request(reason, param="model", code="invalid_parameter")
+        key, key_id = key_row.value, key_row.id
         endpoint = adapter_for(operation, model, key).endpoint(operation, model, key, self._config.namespace)
 
         def origin(place: UpstreamURL) -> Origin:
-            context = self._context(key) if place.scheme == "https" else None
+            context = self._context(key_id, key) if place.scheme == "https" else None
             return Origin(place.scheme, place.host, place.port, context)
 
         url = endpoint.url
@@ -129,49 +171,33 @@ class Compiler:
             located=endpoint.located,
         )
 
-    def _context(self, key: ProviderKey) -> ssl.SSLContext:
-        trust = KeyTrust()
-        if key.tls is not None:
-            trust = KeyTrust(key.tls.ca_cert, key.tls.verify)
+    def owner(self, provider: str | None) -> str | None:
+        """Who the model list says owns a model; None: it is not listed. Virtual models have no provider."""
+        return provider or (self._config.namespace if self._config.proxy.list_virtual_models else None)
+
+    def _context(self, id: str, key: ProviderKey) -> ssl.SSLContext:
+        trust = KeyTrust(key.tls.ca_cert, key.tls.verify) if key.tls is not None else KeyTrust()
+        held = self._held.get(id)
+        # Another one: a request that still works with an older version of the key.
+        return held[1] if held is not None and held[0] == trust else self._made(id, trust)
+
+    def _made(self, id: str, trust: KeyTrust) -> ssl.SSLContext:
         try:
             return self._contexts.get(trust)
         except TlsError as error:
             if trust.ca_cert is not None:
-                self._log.error(
-                    "fastgw::config", "provider key trust is unusable", provider_key=key.display_name, error=str(error)
-                )
+                self._log.error("fastgw::config", "provider key trust is unusable", provider_key=id, error=str(error))
         try:
             return self._contexts.get(KeyTrust(None, trust.verify))
         except TlsError as error:
             # A file of the deployment that was good at start is gone: only what needs it suffers.
             raise misconfigured("upstream.tls cannot be used", str(error)) from None
 
-
-def caller(row: Row[ApiKey]) -> Caller:
-    """The compiled form of an API key."""
-    key = row.value
-    return Caller(
-        id=row.id,
-        name=key.display_name,
-        models=ModelPatterns(key.allowed_models),
-        disabled=key.disabled,
-        expires_at=key.expires_at_unix(),
-        team_id=key.team_id,
-        user_id=key.user_id,
-        user_name=key.user_name,
-    )
-
-
-def listing(models: Iterable[Row[Model]], namespace: str, virtual: bool) -> list[tuple[str, str]]:
-    """(id, owner) of every name that is no wildcard, in byte order of the names. ``virtual``: of groups, ensembles and
-    routers as well."""
-    owners = {
-        row.value.display_name: row.value.provider or (namespace if virtual else None)
-        for row in models
-        if "*" not in row.value.display_name
-    }
-    named = ((name, owner) for name, owner in owners.items() if owner is not None)
-    return sorted(named, key=lambda entry: entry[0].encode())
+    def _interned(self, *labels: str) -> Labels:
+        found = self._labels.get(labels)
+        if found is None:
+            found = self._labels[labels] = Labels()
+        return found
 
 
 def virtual(operation: adapter.Operation, model: Model) -> GatewayError:

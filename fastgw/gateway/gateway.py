@@ -8,12 +8,12 @@ from fastgw._speedups.head import Request, RequestIds
 from fastgw.config.schema import Config
 from fastgw.core.deadlines import Deadlines
 from fastgw.core.tables import Shared
+from fastgw.gateway.catalog import Catalog
 from fastgw.gateway.estimates import Estimates
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.grants import TokenSource
 from fastgw.gateway.keys import KeySource
 from fastgw.gateway.series import Accounts
-from fastgw.gateway.snapshot import Snapshot
 from fastgw.policy.client_ip import ClientAddress
 from fastgw.policy.client_type import ClientTypes
 from fastgw.policy.rewrite import UrlRewriter
@@ -40,6 +40,7 @@ class Gateway:
         keys: KeySource,
         tokens: TokenSource,
         tables: Shared,
+        catalog: Catalog,
     ) -> None:
         self.loop = loop
         self.config = config
@@ -64,47 +65,17 @@ class Gateway:
         self.id_prefix = f"x-{config.namespace}-request-id: ".encode()
         self.call_id_prefix = f"x-{config.namespace}-call-id: ".encode()
         self.mint = RequestIds().next
-        self._revision = board.revision
         self.in_flight = board.region(worker).in_flight.inc
-        self._snapshot: Snapshot | None = None
-        self._staged: dict[int, Snapshot] = {}
+        self.current = catalog.current
         self._deadlines: dict[float, Deadlines[Exchange]] = {}
         keepalive = config.downstream.sse_keepalive_interval_secs
         self.keepalive: Deadlines[Exchange] | None = None
         if keepalive:
             self.keepalive = Deadlines(loop, float(keepalive), _keep_alive)
 
-    # -- configuration
-
-    def stage(self, snapshot: Snapshot) -> None:
-        """Hold a snapshot ready. It serves as soon as the board shows its revision.
-
-        Older ones that no request has asked for are dropped: a worker without traffic would collect them.
-        """
-        current = self._revision()
-        self._staged = {number: staged for number, staged in self._staged.items() if number >= current}
-        self._staged[snapshot.revision] = snapshot
-
-    def current(self) -> Snapshot:
-        """The snapshot that every worker serves at this moment."""
-        snapshot = self._snapshot
-        if snapshot is not None and snapshot.revision == self._revision():
-            return snapshot
-        return self._adopt()
-
-    def _adopt(self) -> Snapshot:
-        revision = self._revision()
-        snapshot = self._staged.get(revision)
-        if snapshot is None:
-            # A worker that joined while a change was being applied may have only the newer one.
-            if self._snapshot is not None:
-                return self._snapshot
-            snapshot = self._staged[min(self._staged)]
-        self._snapshot = snapshot
-        self._staged = {number: staged for number, staged in self._staged.items() if number > snapshot.revision}
-        # Lengths that only an older configuration had would stay for good.
+    def tidy(self) -> None:
+        """Forget deadline queues of lengths that only an older configuration had."""
         self._deadlines = {seconds: queue for seconds, queue in self._deadlines.items() if queue.due}
-        return snapshot
 
     # -- services for exchanges
 

@@ -6,12 +6,12 @@ mappings, in their order; the first that matches decides. There is no default.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fastgw.gateway.jwt import Rejected, claim, matches
 from fastgw.gateway.keys import KeyAddress, KeySet, algorithms
 from fastgw.gateway.snapshot import Caller
-from fastgw.resources.models import ApiKey, ClaimMapping, OidcProvider, Resources, Row
+from fastgw.resources.models import ClaimMapping, OidcProvider, Row
 
 MAX_VERIFIED = 4096
 """Tokens whose verification is remembered; a few hundred bytes each."""
@@ -46,11 +46,11 @@ class MatchRule:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An enabled mapping; `target` is None when it names a key that does not exist."""
+    """An enabled mapping; `target` is the id of a key, which may not exist."""
 
     name: str
     match: tuple[MatchRule, ...]
-    target: Caller | None
+    target: str
 
 
 @dataclass(slots=True)
@@ -75,20 +75,25 @@ class Verified(NamedTuple):
     principal: Principal
 
 
-class Identity:
-    """Everything that tokens are judged by. `verified` is keyed by the SHA-256 of the token."""
+class Callers(Protocol):
+    """The API keys that identities stand for (a snapshot)."""
 
-    def __init__(
-        self,
-        providers: Iterable[Provider],
-        bindings: Mapping[tuple[str, str], list[Caller]],
-        rules: Mapping[str, list[Rule]],
-    ) -> None:
+    def caller(self, id: str) -> Caller | None:
+        """The caller with this id."""
+
+    def bound(self, provider: str, subject: str) -> tuple[str, ...]:
+        """Ids of the keys that are bound to an identity."""
+
+
+class Identity:
+    """Everything that tokens are judged by, but for the API keys. `verified` is keyed by the SHA-256 of the token; it
+    holds for the providers, mappings and bindings of this object as long as the caller is the same."""
+
+    def __init__(self, providers: Iterable[Provider], rules: Mapping[str, list[Rule]]) -> None:
         self._providers: dict[str, Provider | None] = {}
         for provider in providers:
             # Two providers for one issuer: none is trusted.
             self._providers[provider.issuer] = None if provider.issuer in self._providers else provider
-        self._bindings = bindings
         self._rules = rules
         self.verified: dict[bytes, Verified] = {}
 
@@ -99,22 +104,24 @@ class Identity:
             raise Rejected("jwt_untrusted_issuer")
         return provider
 
-    def resolve(self, principal: Principal, claims: dict[str, Any]) -> Caller:
+    def resolve(self, callers: Callers, principal: Principal, claims: dict[str, Any]) -> Caller:
         """The caller of a verified identity; the mapping that found it is left in `principal`. Raises Rejected.
 
         O(mappings of the provider)."""
         assert principal.provider is not None and principal.subject is not None
-        bound = self._bindings.get((principal.provider, principal.subject))
-        if bound is not None:
-            if len(bound) > 1:
-                raise Rejected("jwt_binding_ambiguous")
-            return bound[0]
+        bound = callers.bound(principal.provider, principal.subject)
+        if len(bound) > 1:
+            raise Rejected("jwt_binding_ambiguous")
+        caller = callers.caller(bound[0]) if bound else None
+        if caller is not None:
+            return caller
         for rule in self._rules.get(principal.provider, ()):
             if all(condition.holds(claims) for condition in rule.match):
                 principal.mapping = rule.name
-                if rule.target is None:
+                caller = callers.caller(rule.target)
+                if caller is None:
                     raise Rejected("claim_mapping_target_missing")
-                return rule.target
+                return caller
         raise Rejected("jwt_identity_unmapped")
 
     def remember(self, digest: bytes, verified: Verified) -> None:
@@ -124,14 +131,14 @@ class Identity:
         self.verified[digest] = verified
 
 
-def compile_identity(resources: Resources, callers: Mapping[str, Caller]) -> Identity | None:
-    """The identity part of a snapshot; `callers` by id. None when no provider is enabled. O(rows)."""
-    providers = [compile_provider(row.value) for row in resources.oidc_providers if row.value.enabled]
-    if not providers:
+def compile_identity(providers: Iterable[Row[OidcProvider]], mappings: Iterable[Row[ClaimMapping]]) -> Identity | None:
+    """The identity part of a snapshot. None when no provider is enabled. O(rows)."""
+    enabled = [compile_provider(row.value) for row in providers if row.value.enabled]
+    if not enabled:
         return None
     # Loaded with the configuration, not with the first token.
     algorithms()
-    return Identity(providers, bindings(resources.api_keys, callers), rules(resources.claim_mappings, callers))
+    return Identity(enabled, rules(mappings))
 
 
 def compile_provider(provider: OidcProvider) -> Provider:
@@ -151,17 +158,7 @@ def compile_provider(provider: OidcProvider) -> Provider:
     )
 
 
-def bindings(rows: Iterable[Row[ApiKey]], callers: Mapping[str, Caller]) -> dict[tuple[str, str], list[Caller]]:
-    """(provider name, subject) → the callers bound to it."""
-    found: dict[tuple[str, str], list[Caller]] = {}
-    for row in rows:
-        key = row.value
-        if key.jwt_provider is not None and key.jwt_subject is not None:
-            found.setdefault((key.jwt_provider, key.jwt_subject), []).append(callers[row.id])
-    return found
-
-
-def rules(rows: Iterable[Row[ClaimMapping]], callers: Mapping[str, Caller]) -> dict[str, list[Rule]]:
+def rules(rows: Iterable[Row[ClaimMapping]]) -> dict[str, list[Rule]]:
     """Provider name → its enabled mappings in the order in which they are tried."""
     found: dict[str, list[Rule]] = {}
     for row in sorted(rows, key=lambda row: (row.value.priority, row.value.name, row.id)):
@@ -170,7 +167,7 @@ def rules(rows: Iterable[Row[ClaimMapping]], callers: Mapping[str, Caller]) -> d
             match = tuple(
                 MatchRule(split(rule.claim), rule.op == "contains", frozenset(rule.values)) for rule in mapping.match
             )
-            rule = Rule(mapping.name, match, callers.get(mapping.resolve.api_key_id))
+            rule = Rule(mapping.name, match, mapping.resolve.api_key_id)
             found.setdefault(mapping.jwt_provider, []).append(rule)
     return found
 

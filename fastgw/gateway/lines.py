@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fastgw.gateway.series import provider_of
-from fastgw.gateway.snapshot import Target
+from fastgw.gateway.snapshot import Target, remember
 from fastgw.telemetry.labels import FIXED, HANDLERS, TRACKED
 from fastgw.telemetry.log import shown
 from fastgw.telemetry.usage import MAX_MESSAGE, MAX_NAME, plain
@@ -119,9 +119,10 @@ def who(ex: "Exchange", lost: bool) -> bytes:
     if target is None or caller is None or target.name != alias or lost:
         row = (target.row or target) if target is not None else None
         return _who(row, ex.operation, alias, caller.id if caller is not None and not lost else "")
-    found = caller.shown.get((target, ex.operation))
+    key = target.labels, ex.operation
+    found = caller.shown.get(key)
     if found is None:
-        found = caller.shown[target, ex.operation] = _who(target, ex.operation, alias, caller.id)
+        found = remember(caller.shown, key, _who(target, ex.operation, alias, caller.id))
     return found
 
 

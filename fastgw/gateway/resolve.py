@@ -3,7 +3,7 @@
 from fastgw.core.errors import GatewayError
 from fastgw.gateway.authenticate import client_address
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.snapshot import Target
+from fastgw.gateway.snapshot import MAX_REMEMBERED, Target
 from fastgw.resources.report import quoted
 
 
@@ -25,6 +25,8 @@ def resolve(ex: Exchange, name: str) -> Target:
                 param="model",
             )
         if target.row is None:
+            if len(caller.granted) >= MAX_REMEMBERED:
+                caller.granted.clear()
             caller.granted.add(name)
     if target.networks is not None and not target.networks.contains(client_address(ex)):
         raise GatewayError(

@@ -1,7 +1,7 @@
 """The metric series of one worker's requests.
 
-Series are bound once per caller, target and outcome, and live as long as the snapshot they belong to: counting a
-request is one dict lookup and one compiled call.
+Series are bound once per caller, target and outcome: counting a request is one dict lookup and one compiled call. They
+stay bound when a change of the configuration leaves the caller and the names of the target alone.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fastgw._speedups.cells import Summary, Tally
 from fastgw.config.schema import Buckets
 from fastgw.core.errors import GatewayError, UpstreamFailure
-from fastgw.gateway.snapshot import Caller, Target
+from fastgw.gateway.snapshot import Caller, Target, remember
 from fastgw.policy.client_type import ClientTypes
 from fastgw.state.failures import Failures
 from fastgw.telemetry.labels import HANDLERS, TRACKED, event_protocol, inbound_protocol, outcome, status_class
@@ -122,10 +122,10 @@ class Accounts:
         client = self.client_type(ex)
         if caller is None or row is None:
             return self._bind(ex, event, caller, row, client)
-        key = (row, ex.endpoint, ex.stream, ex.status, ex.relayed, event, client)
+        key = (row.labels, ex.endpoint, ex.stream, ex.status, ex.relayed, event, client)
         found: Tally | None = caller.series.get(key)
         if found is None:
-            found = caller.series[key] = self._bind(ex, event, caller, row, client)
+            found = remember(caller.series, key, self._bind(ex, event, caller, row, client))
         return found
 
     def client_type(self, ex: "Exchange") -> str:

@@ -5,8 +5,13 @@ have to become visible. `Store` is the result of the changes so far.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 
+import msgspec
+from msgspec import NODEFAULT, Struct
+
+from fastgw.resources.kinds import find_kind
 from fastgw.resources.models import Resources, Row
 
 Served = Row[Any]
@@ -56,6 +61,12 @@ class Store:
     def __iter__(self) -> Iterator[Put]:
         return (Put(kind, row) for kind, rows in self._kinds.items() for row in rows.values())
 
+    def copy(self) -> "Store":
+        """Another store with the same rows. O(rows), without looking at them."""
+        other = Store()
+        other._kinds = {kind: rows.copy() for kind, rows in self._kinds.items()}
+        return other
+
     def apply(self, change: Change) -> None:
         """O(change)."""
         if change.resync:
@@ -80,3 +91,43 @@ def merged(changes: Iterable[Change]) -> Change:
             steps[put.kind, put.row.id] = put
     deletes = tuple(key for key, put in steps.items() if put is None)
     return Change(tuple(put for put in steps.values() if put is not None), () if resync else deletes, resync)
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+def encode_value(value: Struct) -> bytes:
+    """The form in which a row's value travels to the workers and stays there until it is used: short, because there may
+    be a hundred thousand of it in every worker. Raises what msgspec raises for values that msgpack cannot hold."""
+    fields = _fields(type(value))
+    if fields is None:
+        return _encoder.encode(value)
+    given = ((name, default, getattr(value, field)) for field, name, default in fields)
+    return _encoder.encode({name: item for name, default, item in given if item != default})
+
+
+def decode_value(kind: str, data: bytes) -> Any:
+    """The inverse of `encode_value` for a row of that kind."""
+    return _value_decoder(kind).decode(data)
+
+
+@cache
+def _value_decoder(kind: str) -> msgspec.msgpack.Decoder[Any]:
+    known = find_kind(kind)
+    assert known is not None and known.struct is not None
+    return msgspec.msgpack.Decoder(known.struct)
+
+
+@cache
+def _fields(struct: type[Struct]) -> list[tuple[str, str, object]] | None:
+    """(attribute, name in the document, default) of each field; None when the members alone do not tell the type."""
+    if struct.__struct_config__.tag is not None:
+        return None
+    return [
+        (
+            field.name,
+            field.encode_name,
+            field.default_factory() if field.default_factory is not NODEFAULT else field.default,
+        )
+        for field in msgspec.structs.fields(struct)
+    ]

@@ -1,12 +1,13 @@
 """Messages between the supervisor and a worker, over one unix socket per worker.
 
 A message is a length (4 bytes, big endian) and a msgpack document with a tag. Both ends are of the same version:
-there is no compatibility to keep.
+there is no compatibility to keep. A change of the configuration travels as many small messages: neither end is ever
+busy with one for long, and who sends many waits for the other end to take them (`drain`).
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 import msgspec
 
@@ -16,15 +17,35 @@ from fastgw.telemetry.metrics import Definition
 
 
 class Configure(msgspec.Struct, tag=True, frozen=True):
-    """To a worker: hold this configuration ready. `config` and `resources` are msgpack."""
+    """To a worker, first of all: the bootstrap configuration, msgpack."""
+
+    config: bytes
+
+
+class Part(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: some rows of one kind, as `encode_value` makes them, of the change with this revision. Deletes come
+    first. `bulk`: the change is large. `last`: it is complete; answered by `Staged`."""
 
     revision: int
-    config: bytes
-    resources: bytes
+    kind: str
+    deletes: tuple[str, ...] = ()
+    puts: tuple[tuple[str, bytes], ...] = ()
+    bulk: bool = False
+    last: bool = False
+
+
+class Serve(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: accept connections. It holds everything that the other workers hold."""
 
 
 class Stop(msgspec.Struct, tag=True, frozen=True):
     """To a worker: accept no more, finish what runs, exit."""
+
+
+class Started(msgspec.Struct, tag=True, frozen=True):
+    """From a worker: it has its bootstrap configuration and can serve, or cannot."""
+
+    error: str | None = None
 
 
 class Staged(msgspec.Struct, tag=True, frozen=True):
@@ -82,7 +103,10 @@ class Minted(msgspec.Struct, tag=True, frozen=True):
     retry_after: str | None = None
 
 
-Message = Configure | Pair | Stop | Staged | Announce | FetchKeys | Keys | Mint | Minted
+Message = Configure | Pair | Part | Serve | Stop | Started | Staged | Announce | FetchKeys | Keys | Mint | Minted
+
+BUFFERED = 256 * 1024
+"""Bytes that may wait for the other end before `drain` waits too."""
 
 
 class Link(asyncio.Protocol):
@@ -93,14 +117,22 @@ class Link(asyncio.Protocol):
         self._lost = lost
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
-        self._encoder = msgspec.msgpack.Encoder()
+        self._drained: asyncio.Event = asyncio.Event()
+        self._drained.set()
         self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
     def send(self, message: Message) -> None:
         """Queue a message; dropped when the other end is gone."""
-        data = self._encoder.encode(message)
+        self.write(frame(message))
+
+    def write(self, data: bytes) -> None:
+        """Queue what `frame` made; dropped when the other end is gone."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(len(data).to_bytes(4, "big") + data)
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the other end has taken enough of what is queued, or is gone."""
+        await self._drained.wait()
 
     def close(self) -> None:
         """Close after what is queued has been sent."""
@@ -109,18 +141,37 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(BUFFERED)
+
+    def pause_writing(self) -> None:
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        self._drained.set()
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
         buffer += data
-        while len(buffer) >= 4:
-            end = 4 + int.from_bytes(buffer[:4], "big")
+        start = 0
+        while len(buffer) - start >= 4:
+            end = start + 4 + int.from_bytes(buffer[start : start + 4], "big")
             if len(buffer) < end:
-                return
-            message = self._decoder.decode(memoryview(buffer)[4:end].tobytes())
-            del buffer[:end]
+                break
+            message = self._decoder.decode(bytes(memoryview(buffer)[start + 4 : end]))
+            start = end
             self._received(message)
+        del buffer[:start]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._drained.set()
         self._lost()
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+def frame(message: Message) -> bytes:
+    """A message as it stands on the wire."""
+    data = _encoder.encode(message)
+    return len(data).to_bytes(4, "big") + data

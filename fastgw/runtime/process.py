@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-from fastgw.runtime.link import Configure, Link, Message, Staged
+from fastgw.runtime.link import Link, Message, Staged
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
 """glibc's own settings return the memory of every large body to the kernel and fault it in again for the next one,
@@ -17,7 +17,10 @@ environment wins; other C libraries ignore it."""
 
 
 class WorkerProcess:
-    """Started with a fresh interpreter: nothing of the supervisor's loop or state is inherited but descriptors."""
+    """Started with a fresh interpreter: nothing of the supervisor's loop or state is inherited but descriptors.
+
+    `staged` is the newest revision that the worker holds ready, `failed` the one that it could not stage, with the
+    reason."""
 
     def __init__(
         self,
@@ -32,8 +35,8 @@ class WorkerProcess:
         gone: Callable[["WorkerProcess"], None],
     ) -> None:
         self.index = index
-        self.error: tuple[int, str] | None = None
-        self._staged: set[int] = set()
+        self.staged = 0
+        self.failed: tuple[int, str] | None = None
         self._received = received
         self._gone = gone
         self._link = Link(self._message, self._lost)
@@ -58,17 +61,13 @@ class WorkerProcess:
         """The process id."""
         return self._process.pid
 
-    async def start(self, loop: asyncio.AbstractEventLoop, first: Iterable[Message]) -> None:
-        """Connect the link and send what the worker has to know."""
+    async def connect(self, loop: asyncio.AbstractEventLoop, first: Iterable[Message]) -> None:
+        """Connect the link and send what the worker needs to start, then what has been queued."""
         await loop.connect_accepted_socket(lambda: self._link, self._ours)
         self._connected = True
         queued, self._queue = self._queue, []
-        sent: set[int] = set()
         for message in [*first, *queued]:
-            revision = message.revision if isinstance(message, Configure) else 0
-            if revision not in sent or not revision:
-                self._link.send(message)
-            sent.add(revision)
+            self._link.send(message)
 
     def send(self, message: Message) -> None:
         """Send a message, or keep it until the link is connected."""
@@ -77,9 +76,13 @@ class WorkerProcess:
         else:
             self._queue.append(message)
 
-    def has(self, revision: int) -> bool:
-        """The worker has said that it is ready for a revision."""
-        return revision in self._staged
+    def write(self, data: bytes) -> None:
+        """Send what `frame` made over a connected link."""
+        self._link.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the worker has taken enough of what was sent, or is gone."""
+        await self._link.drain()
 
     def kill(self) -> None:
         """End a worker that does not answer."""
@@ -102,9 +105,9 @@ class WorkerProcess:
     def _message(self, message: Message) -> None:
         if isinstance(message, Staged):
             if message.error is None:
-                self._staged.add(message.revision)
+                self.staged = message.revision
             else:
-                self.error = (message.revision, message.error)
+                self.failed = (message.revision, message.error)
         self._received(self, message)
 
     def _lost(self) -> None:

@@ -1,8 +1,6 @@
 """The supervisor: loads configuration, keeps the workers, owns the listening sockets, answers the status pages.
 
-Applying a configuration is a two-step affair: every worker gets it and says that it is ready, then one store into
-shared memory makes all of them serve it. A request that sees revision N is therefore never followed by one that sees
-an older revision, on whatever worker.
+How changes of the configuration reach the workers: `runtime.apply`.
 """
 
 import asyncio
@@ -29,16 +27,16 @@ from fastgw.http.certificate import Certificate, CertificateError, renew
 from fastgw.http.listen import address, bind_all
 from fastgw.resources.change import Change, Served, Store, whole
 from fastgw.resources.file import load_resources
-from fastgw.resources.models import Resources, encode_resources
 from fastgw.resources.notices import config_notices, resource_notices
 from fastgw.resources.report import ResourcesError
 from fastgw.runtime.admin import AdminKeys, AdminPages, LoadedRecords
+from fastgw.runtime.apply import Applier
 from fastgw.runtime.errors import BootError
 from fastgw.runtime.file_status import FileStatus
 from fastgw.runtime.grants import GrantServer
 from fastgw.runtime.handoff import channel
 from fastgw.runtime.jwks import KeyServer
-from fastgw.runtime.link import Announce, Configure, FetchKeys, Keys, Message, Mint, Minted, Stop
+from fastgw.runtime.link import Announce, Configure, FetchKeys, Keys, Message, Mint, Minted, Staged, Started, Stop
 from fastgw.runtime.lull import refuse_handshakes
 from fastgw.runtime.outbound import Fetcher
 from fastgw.runtime.overview import Overview
@@ -56,8 +54,8 @@ if TYPE_CHECKING:
 
 CELLS = 1 << 20
 """Cells per worker; metric series that find no room are counted under "other". What is not used takes no memory."""
-STAGE_SECONDS = 30.0
-"""How long a worker may take to get ready for a configuration before it is replaced."""
+START_SECONDS = 30.0
+"""How long the workers may take to start."""
 POLL_SECONDS = 0.05
 SETTLE_SECONDS = 0.1
 """Between refusing handshakes and closing: what is connected by then has been accepted and has sent its request."""
@@ -104,14 +102,11 @@ class Supervisor:
         self._file = FileStatus(self._exposition) if self._etcd is None else None
         self._workers: list[WorkerProcess | None] = [None] * self._count
         self._config_bytes = msgspec.msgpack.encode(config)
-        self.store = Store()
-        self._order = asyncio.Lock()
-        self._revision = 0
         self._loads = 0
-        self._applied: Configure | None = None
-        self._pending: Configure | None = None
+        self._applier = Applier(self._board.set_revision)
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._booted = False
         self._closing = False
         self._boot_failure: str | None = None
         self._early_ends = 0
@@ -135,14 +130,14 @@ class Supervisor:
         self._check_tls()
         self._bind()
         filling = self._fill_tables()
-        for index in range(self._count):
-            self._spawn(index)
-        failure = await self.apply(first)
+        failure = await self._start_workers() or await self.apply(first) or self._boot_failure
         if failure is None and filling.done():
             failure = filling.result()
         if failure is not None:
             await self._end_workers()
             raise BootError(failure)
+        self._booted = True
+        self._applier.open()
         applied()
         self._notify(config_notices(self._config))
         proxy = self._config.proxy
@@ -324,59 +319,35 @@ class Supervisor:
         self._board.set_ready()
         self._notify(loaded.notices)
 
-    async def apply(self, change: Change) -> str | None:
-        """Make every worker serve a change; the first call is served first. Returns what went wrong, if anything.
+    @property
+    def store(self) -> Store:
+        """The rows that are served."""
+        return self._applier.store
 
-        When it returns, `store` has the change, and no request that arrives from now on is served without it."""
-        async with self._order:
-            store = Store()
-            if not change.resync:
-                store.apply(Change(tuple(self.store)))
-            store.apply(change)
-            self._revision += 1
-            resources = Resources(**{kind: tuple(store.rows(kind).values()) for kind in store.counts()}, source_hash="")
-            configure = self._pending = Configure(self._revision, self._config_bytes, encode_resources(resources))
-            try:
-                for worker in self._live():
-                    worker.send(configure)
-                failure = await self._staged(configure.revision)
-            finally:
-                self._pending = None
-            if failure is None:
-                self._board.set_revision(configure.revision)
-                self._applied = configure
-                self.store = store
-            return failure
+    async def apply(self, change: Change) -> str | None:
+        """Make every worker serve a change, see `Applier.apply`."""
+        return await self._applier.apply(change)
 
     def _notify(self, notices: Iterable[str]) -> None:
         for notice in notices:
             self._log.warn("fastgw::config", notice)
 
-    async def _staged(self, revision: int) -> str | None:
-        """Wait until every live worker holds the revision."""
-        end = self._loop.time() + STAGE_SECONDS
-        while True:
-            live = self._live()
-            for worker in live:
-                if worker.error is not None and worker.error[0] == revision:
-                    return worker.error[1]
-            late = [worker for worker in live if not worker.has(revision)]
-            if self._boot_failure is not None:
-                return self._boot_failure
-            if not late and (live or self._applied is not None):
-                return None
-            if self._loop.time() > end:
-                for worker in late:
-                    worker.kill()
-                end = self._loop.time() + STAGE_SECONDS
-                if self._applied is None:
-                    return "workers did not start in time"
-            await asyncio.sleep(0.002)
-
     # -- workers
 
     def _live(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker is not None]
+
+    async def _start_workers(self) -> str | None:
+        """Start all workers. Returns what went wrong, if anything."""
+        for index in range(self._count):
+            self._spawn(index)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while self._applier.holding() < self._count and self._boot_failure is None:
+                    await self._applier.changed()
+        except TimeoutError:
+            return "workers did not start in time"
+        return self._boot_failure
 
     def _spawn(self, index: int) -> None:
         assert self._listener is not None
@@ -385,8 +356,7 @@ class Supervisor:
         self._workers[index] = worker
         proxy = self._certificates.get("proxy")
         first: list[Message] = [] if proxy is None else [proxy.pair]
-        first += [change for change in (self._applied, self._pending) if change]
-        self._background(worker.start(self._loop, first))
+        self._background(worker.connect(self._loop, [*first, Configure(self._config_bytes)]))
 
     def _received(self, worker: WorkerProcess, message: Message) -> None:
         if isinstance(message, Announce):
@@ -395,6 +365,20 @@ class Supervisor:
             self._background(self._send_keys(worker, message))
         elif isinstance(message, Mint):
             self._background(self._send_token(worker, message))
+        elif isinstance(message, Staged):
+            self._applier.heard(worker)
+        elif isinstance(message, Started):
+            self._started(worker, message.error)
+
+    def _started(self, worker: WorkerProcess, error: str | None) -> None:
+        if error is None:
+            self._background(self._applier.join(worker))
+        elif self._booted:
+            self._log.error("fastgw", "worker cannot serve", worker=worker.index, error=error)
+            worker.kill()
+        else:
+            self._boot_failure = error
+            self._applier.heard(worker)
 
     async def _send_keys(self, worker: WorkerProcess, question: FetchKeys) -> None:
         try:
@@ -414,6 +398,7 @@ class Supervisor:
         worker.send(answer)
 
     def _gone(self, worker: WorkerProcess) -> None:
+        self._applier.leave(worker)
         self._board.clear_gauges(worker.index)
         self._background(self._replace(worker))
 
@@ -423,9 +408,10 @@ class Supervisor:
         self._workers[worker.index] = None
         if self._closing:
             return
-        if self._applied is None:
+        if not self._booted:
             # It would fail again: what it said on stderr tells why.
             self._boot_failure = f"worker {worker.index} ended during start with exit code {code}"
+            self._applier.leave(worker)
             return
         self._log.error("fastgw", "worker ended unexpectedly", worker=worker.index, exit_code=code)
         await asyncio.sleep(self._backoff(worker))

@@ -23,23 +23,27 @@ from fastgw.core.proxies import Proxies
 from fastgw.core.tables import SOURCES, Shared
 from fastgw.endpoints.serve import serve
 from fastgw.gateway.account import refusal
+from fastgw.gateway.catalog import Catalog
 from fastgw.gateway.compile import Compiler
+from fastgw.gateway.draft import Draft
 from fastgw.gateway.exchange import Exchange, dialect_of
 from fastgw.gateway.gateway import Gateway
 from fastgw.http.certificate import Pair
 from fastgw.http.connection import Connection
 from fastgw.http.listen import Acceptor
 from fastgw.http.server import Server
-from fastgw.resources.models import decode_resources
 from fastgw.runtime.grants import WorkerTokens
 from fastgw.runtime.handoff import Taker
 from fastgw.runtime.keys import WorkerKeys
-from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Minted, Staged, Stop
+from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Minted, Part, Serve, Staged, Started, Stop
 from fastgw.state.board import Board
 from fastgw.telemetry.levels import chosen_levels
 from fastgw.telemetry.log import Log
 from fastgw.telemetry.metrics import Registry
 from fastgw.upstream.pool import Pools, PoolSettings
+
+TIDY_SECONDS = 1.0
+"""After a change, how long what only older configurations needed may stay."""
 
 
 class Worker:
@@ -66,6 +70,10 @@ class Worker:
         self._taker: Taker | None = None
         self._gateway: Gateway | None = None
         self._compiler: Compiler | None = None
+        self._catalog: Catalog | None = None
+        self._preparing: asyncio.Task[None] | None = None
+        self._tidying: asyncio.TimerHandle | None = None
+        self._refused = 0
         self._pools: Pools | None = None
         self._log: Log | None = None
         self._stopping = False
@@ -83,34 +91,73 @@ class Worker:
     # -- messages
 
     def _received(self, message: Message) -> None:
-        if isinstance(message, Configure):
-            self._configure(message)
+        if isinstance(message, Part):
+            self._stage(message)
         elif isinstance(message, Pair):
-            # Always before the first configuration when the listener speaks TLS.
+            # Always before the bootstrap configuration when the listener speaks TLS.
             self._tls = message.context()
-        elif isinstance(message, Stop):
-            self._stop()
         elif isinstance(message, Keys):
             self._keys.received(message)
         elif isinstance(message, Minted):
             self._tokens.received(message)
+        elif isinstance(message, Configure):
+            self._configure(message)
+        elif isinstance(message, Serve):
+            self._listen()
+        elif isinstance(message, Stop):
+            self._stop()
 
     def _configure(self, message: Configure) -> None:
         try:
-            if self._gateway is None:
-                self._build(msgspec.msgpack.decode(message.config, type=Config))
-            assert self._compiler is not None and self._gateway is not None
-            snapshot = self._compiler.snapshot(message.revision, decode_resources(message.resources))
+            self._build(msgspec.msgpack.decode(message.config, type=Config))
         except Exception as error:
-            self._link.send(Staged(message.revision, f"{type(error).__name__}: {error}"))
+            self._link.send(Started(f"{type(error).__name__}: {error}"))
             return
-        self._gateway.stage(snapshot)
-        self._link.send(Staged(message.revision))
-        if self._acceptor is None:
-            self._listen()
-        # What a snapshot holds lives long: keep the collector from walking it again and again.
+        # What is there now stays: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
+        self._link.send(Started())
+
+    def _stage(self, part: Part) -> None:
+        assert self._catalog is not None
+        if part.revision == self._refused:
+            return
+        try:
+            draft = self._catalog.stage(part.revision, part.kind, part.puts, part.deletes, part.bulk)
+        except Exception as error:
+            self._refused = part.revision
+            self._link.send(Staged(part.revision, f"{type(error).__name__}: {error}"))
+            return
+        if part.last:
+            self._preparing = self._loop.create_task(self._prepare(draft)) if any(draft.trusts.values()) else None
+            if self._preparing is None:
+                self._complete(draft)
+
+    async def _prepare(self, draft: Draft) -> None:
+        assert self._compiler is not None
+        try:
+            draft.held = await asyncio.to_thread(self._compiler.prepare, draft.trusts)
+        except Exception as error:
+            self._link.send(Staged(draft.revision, f"{type(error).__name__}: {error}"))
+        else:
+            self._complete(draft)
+        finally:
+            self._preparing = None
+
+    def _complete(self, draft: Draft) -> None:
+        draft.complete = True
+        self._link.send(Staged(draft.revision))
+        if self._tidying is None:
+            self._tidying = self._loop.call_later(TIDY_SECONDS, self._tidy)
+
+    def _tidy(self) -> None:
+        assert self._catalog is not None and self._gateway is not None
+        if self._preparing is not None:
+            self._tidying = self._loop.call_later(TIDY_SECONDS, self._tidy)
+            return
+        self._tidying = None
+        self._catalog.tidy()
+        self._gateway.tidy()
 
     def _build(self, config: Config) -> None:
         loop, upstream = self._loop, config.upstream
@@ -132,8 +179,19 @@ class Worker:
             Proxies.of(os.environ),
         )
         self._compiler = Compiler(config, self._pools, log)
+        catalog = self._catalog = Catalog(self._compiler, self._board.revision)
         gateway = self._gateway = Gateway(
-            loop, config, self._board, self._index, registry, log, serve, self._keys, self._tokens, self._tables
+            loop,
+            config,
+            self._board,
+            self._index,
+            registry,
+            log,
+            serve,
+            self._keys,
+            self._tokens,
+            self._tables,
+            catalog,
         )
 
         def make(connection: Connection, request: Request) -> Exchange:
@@ -157,9 +215,10 @@ class Worker:
         self._handed_server = server()
 
     def _listen(self) -> None:
-        assert self._server is not None and self._handed_server is not None and self._gateway is not None
-        self._acceptor = Acceptor(self._loop, self._listener, self._server, lambda: self._tls, self._lead)
-        self._taker = Taker(self._loop, self._handed, self._handed_server)
+        assert self._server is not None and self._handed_server is not None
+        if not self._stopping:
+            self._acceptor = Acceptor(self._loop, self._listener, self._server, lambda: self._tls, self._lead)
+            self._taker = Taker(self._loop, self._handed, self._handed_server)
 
     def _lead(self) -> int:
         """How many connections this worker has more than the one with the fewest. O(workers)."""

@@ -220,8 +220,8 @@ class Pool:
 class Pools:
     """All pools of a worker, by origin.
 
-    Whoever compiles a configuration calls `renew`, then `get` for everything in it, then `retire_unused`. Redirects
-    lead to further origins (`visit`), of which the last few are kept.
+    After changes of the configuration its keeper calls `renew`, then `keep` for every pool that is still in use, then
+    `retire_unused`. Redirects lead to further origins (`visit`), of which the last few are kept.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: PoolSettings, proxies: Proxies | None = None) -> None:
@@ -238,8 +238,12 @@ class Pools:
         return len(self._pools) + len(self._visited)
 
     def renew(self) -> None:
-        """A new configuration begins."""
+        """What is not asked for or kept from now on is unused."""
         self._generation += 1
+
+    def keep(self, pool: Pool) -> None:
+        """The pool is in use."""
+        pool.generation = self._generation
 
     def get(self, origin: Origin) -> Pool:
         """The pool of an origin of the configuration, made on first use."""
@@ -261,7 +265,7 @@ class Pools:
         return pool
 
     def retire_unused(self) -> None:
-        """Let go of what the configuration that began last has not asked for, and of what only redirects led to."""
+        """Let go of what is not in use since `renew`, and of what only redirects led to."""
         unused = [origin for origin, pool in self._pools.items() if pool.generation < self._generation]
         for origin in unused:
             self._pools.pop(origin).retire()

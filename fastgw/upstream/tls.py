@@ -49,7 +49,8 @@ def build_context(settings: OutboundTls, trust: KeyTrust = KeyTrust(), label: st
 class Contexts:
     """One context per distinct trust, made on first use: building one reads every root certificate.
 
-    Whoever compiles a configuration calls `renew` before and `drop_unused` after it.
+    After changes of the configuration its keeper calls `renew`, then `keep` for what is still in use, then
+    `drop_unused`.
     """
 
     def __init__(self, settings: OutboundTls) -> None:
@@ -61,8 +62,12 @@ class Contexts:
         return len(self._made)
 
     def renew(self) -> None:
-        """A new configuration begins."""
+        """What is not asked for or kept from now on is unused."""
         self._used.clear()
+
+    def keep(self, trust: KeyTrust) -> None:
+        """The context of this trust is in use, if there is one."""
+        self._used.add(trust)
 
     def get(self, trust: KeyTrust) -> ssl.SSLContext:
         """The context for a key's trust. Raises TlsError when its PEM cannot be used."""
@@ -73,7 +78,7 @@ class Contexts:
         return context
 
     def drop_unused(self) -> None:
-        """Forget what the configuration that began last has not asked for."""
+        """Forget what is not in use since `renew`."""
         for trust in self._made.keys() - self._used:
             del self._made[trust]
 

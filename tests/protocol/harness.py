@@ -30,16 +30,15 @@ from fastgw.endpoints import serve
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.gateway import Gateway
 from fastgw.gateway.receive import too_large
-from fastgw.gateway.snapshot import Caller, Snapshot
 from fastgw.http.connection import Connection
 from fastgw.http.server import Server
-from fastgw.policy.access import ModelPatterns
 from fastgw.runtime.grants import WorkerTokens
 from fastgw.runtime.keys import WorkerKeys
 from fastgw.runtime.link import FetchKeys, Mint
 from fastgw.state.board import Board
 from fastgw.telemetry.log import Log
 from fastgw.telemetry.metrics import Registry
+from tests.support.catalog import Rows
 
 API_KEY = b"sk-protocol"
 HIGH_WATER = 65536
@@ -275,12 +274,16 @@ class World:
         loop = real_loop or cast(asyncio.AbstractEventLoop, self.loop)
         config = Config(proxy=Proxy(addr="127.0.0.1:1", request_body_limit_bytes=body_limit), downstream=Downstream())
         registry = Registry(region, lambda definition: None)
-        idle = no_keys(loop), no_tokens(loop), Shared({})
-        self.gateway = WorldGateway(loop, config, self.board, 0, registry, Log(0), serve.serve, *idle)
+        rows = Rows()
+        rows.change(
+            {
+                "models": {"m": {"display_name": "m", "provider": "mock", "model_name": "m", "provider_key_id": "k"}},
+                "api_keys": {"k1": {"key_hash": key_hash(API_KEY), "allowed_models": ["*"]}},
+            }
+        )
+        shared = no_keys(loop), no_tokens(loop), Shared({}), rows.catalog
+        self.gateway = WorldGateway(loop, config, self.board, 0, registry, Log(0), serve.serve, *shared)
         self.gateway.world = self
-        caller = Caller("k1", "caller", ModelPatterns(["*"]), False, None, None, None, None)
-        self.gateway.stage(Snapshot(1, {key_hash(API_KEY): caller}, {}, [("m", "mock")]))
-        self.board.set_revision(1)
         self.board.set_ready()
         self.server = Server(
             loop,

@@ -21,7 +21,7 @@ from fastgw.gateway.events import usage_event
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.identity import Principal
 from fastgw.gateway.series import MAX_AGENT, Accounts
-from fastgw.gateway.snapshot import Caller, Snapshot, Target
+from fastgw.gateway.snapshot import Caller, Target
 from fastgw.policy.access import ModelPatterns
 from fastgw.policy.client_type import ClientTypes
 from fastgw.state.board import Board
@@ -30,6 +30,7 @@ from fastgw.state.named import NamedCells
 from fastgw.telemetry.exposition import Exposition
 from fastgw.telemetry.levels import LEVELS
 from fastgw.telemetry.log import Log
+from tests.support.catalog import snapshot_of
 from tests.support.observe import total
 
 CHAT = "/v1/chat/completions"
@@ -84,7 +85,7 @@ class Desk:
         )
         self.caller = Caller("key-1", "caller", ModelPatterns(["*"]), False, None, "team", None, "")
         self.models = {"fast": target("fast"), "any-*": target("any-*", "up-*"), "other": target("other")}
-        self.snapshot = Snapshot(1, {}, self.models, [])
+        self.snapshot = snapshot_of(self.models)
         self.gateway: Any = SimpleNamespace(
             loop=None,
             log=Log(LEVELS[level], fd=self.fd),

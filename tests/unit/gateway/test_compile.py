@@ -13,9 +13,10 @@ from fastgw.config.schema import Config
 from fastgw.core.errors import GatewayError
 from fastgw.gateway.compile import Compiler, flaw
 from fastgw.gateway.snapshot import Target
-from fastgw.resources.models import Model, ProviderKey, Resources, Row
+from fastgw.resources.models import Model, ProviderKey
 from fastgw.telemetry.log import Log
 from fastgw.upstream.pool import Pools, PoolSettings
+from tests.support.catalog import Rows
 
 BASE = "https://up.example/v1"
 
@@ -28,13 +29,13 @@ DIRECT = Model(display_name="m", provider="p", model_name="u", provider_key_id="
 
 
 def compiled(settings: Config, key: ProviderKey | None, model: Model = DIRECT) -> Target:
-    rows = () if key is None else (Row("k", key),)
-    resources = Resources(provider_keys=rows, models=(Row("m", model),), source_hash="")
+    rows = {} if key is None else {"k": key}
 
     async def scene() -> Target:
         pools = Pools(asyncio.get_running_loop(), PoolSettings())
         try:
-            found = Compiler(settings, pools, Log(0)).snapshot(1, resources).model(model.display_name)
+            made = Rows(Compiler(settings, pools, Log(0)))
+            found = made.change({"provider_keys": rows, "models": {"m": model}}).model(model.display_name)
         finally:
             await pools.close()
         assert found is not None

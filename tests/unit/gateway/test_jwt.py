@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from fastgw.core.errors import GatewayError
 from fastgw.gateway import identity as identities
 from fastgw.gateway.authenticate import authenticate
-from fastgw.gateway.compile import caller
 from fastgw.gateway.identity import Identity, compile_identity
 from fastgw.gateway.jwt import OUTCOMES, Rejected, Token, check_claims, header_of, unbase64
 from fastgw.gateway.keys import ALGORITHMS, Key, KeyAddress, KeySet, KeysUnavailable
-from fastgw.resources.models import ApiKey, ClaimMapping, OidcProvider, Resources, Row
+from fastgw.resources.models import OidcProvider, Row
 from fastgw.telemetry.levels import LEVELS
 from fastgw.telemetry.log import Log
+from tests.support.catalog import Rows
 from tests.support.issuer import claims as usual_claims
 from tests.support.issuer import compact, private_key, public_jwk, sign
 
@@ -98,23 +98,16 @@ class Desk:
         mappings: list[dict[str, Any]] | None = None,
         keys: Source | None = None,
     ) -> None:
-        rows = {
-            name: Row(name, msgspec.convert({"key_hash": name, "allowed_models": [], **members}, ApiKey))
-            for name, members in API_KEYS.items()
-        }
-        self.callers = {name: caller(row) for name, row in rows.items()}
-        resources = Resources(
-            api_keys=tuple(rows.values()),
-            oidc_providers=tuple(
-                Row(str(index), msgspec.convert(entry, OidcProvider))
-                for index, entry in enumerate([provider()] if providers is None else providers)
-            ),
-            claim_mappings=tuple(
-                Row(str(index), msgspec.convert(entry, ClaimMapping)) for index, entry in enumerate(mappings or [])
-            ),
-            source_hash="",
+        keyed = {name: {"key_hash": name, "allowed_models": [], **members} for name, members in API_KEYS.items()}
+        entries = [provider()] if providers is None else providers
+        self.rows = Rows()
+        self.snapshot = self.rows.change(
+            {
+                "api_keys": keyed,
+                "oidc_providers": {str(index): entry for index, entry in enumerate(entries)},
+                "claim_mappings": {str(index): entry for index, entry in enumerate(mappings or [])},
+            }
         )
-        self.identity = compile_identity(resources, self.callers)
         self.keys = keys or Source(SET)
         self.decision: tuple[str, ...] = ()
         self._log = directory / "log"
@@ -142,7 +135,7 @@ class Desk:
         self.ex = SimpleNamespace(
             request=SimpleNamespace(authorization=b"Bearer " + token, api_key=None, method=b"GET", path=b"/v1/models"),
             request_id=b"the-id",
-            snapshot=SimpleNamespace(identity=self.identity, callers={}),
+            snapshot=self.snapshot,
             gateway=gateway,
             downstream=SimpleNamespace(peer="10.0.0.1"),
             wait=wait,
@@ -283,7 +276,7 @@ def test_the_rows_are_complete() -> None:
 
 
 def test_issuer_mismatch(tmp_path: Path) -> None:
-    identity = Desk(tmp_path).identity
+    identity = Desk(tmp_path).snapshot.identity
     assert identity is not None
     with pytest.raises(Rejected) as info:
         check_claims(usual_claims("https://other.example"), identity.provider(ISSUER), NOW)
@@ -345,7 +338,7 @@ def test_what_does_not_have_the_form_of_a_token_is_a_key(tmp_path: Path, credent
 
 def test_without_an_enabled_provider_a_token_is_a_key(tmp_path: Path) -> None:
     desk = Desk(tmp_path, providers=[provider(enabled=False)])
-    assert desk.identity is None
+    assert desk.snapshot.identity is None
     assert desk.refused(token()).message == "invalid API key"
 
 
@@ -359,7 +352,7 @@ def test_everything_that_may_hold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("exp", "accepted"), [(100, True), (99.9, True), (99, False)])
 def test_clock_tolerance_is_inclusive(tmp_path: Path, exp: float, accepted: bool) -> None:
-    identity = Desk(tmp_path, providers=[provider(leeway_secs=10)]).identity
+    identity = Desk(tmp_path, providers=[provider(leeway_secs=10)]).snapshot.identity
     assert identity is not None
     content = usual_claims(ISSUER, exp=exp)
     now = 109.5 if exp == 99 else exp + 10
@@ -372,7 +365,7 @@ def test_clock_tolerance_is_inclusive(tmp_path: Path, exp: float, accepted: bool
 
 @pytest.mark.parametrize("value", ["x", None, True, []])
 def test_times_that_are_no_numbers(tmp_path: Path, value: Any) -> None:
-    identity = Desk(tmp_path).identity
+    identity = Desk(tmp_path).snapshot.identity
     assert identity is not None
     for name, reason in (("exp", "jwt_missing_claim"), ("nbf", "jwt_invalid")):
         with pytest.raises(Rejected) as info:
@@ -497,8 +490,8 @@ def test_members_that_are_no_keys_are_passed_over() -> None:
 
 
 def remembered(desk: Desk) -> Identity:
-    assert desk.identity is not None
-    return desk.identity
+    assert desk.snapshot.identity is not None
+    return desk.snapshot.identity
 
 
 def test_an_accepted_token_is_not_verified_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,7 +510,9 @@ def test_an_accepted_token_is_not_verified_again(tmp_path: Path, monkeypatch: py
         assert desk.ex.principal.subject == "alice"
         assert desk.decision == ("jwt", "allowed")
     assert checks == ["EdDSA"]
-    desk.callers["alice"].disabled = True
+    alice = desk.snapshot.caller("alice")
+    assert alice is not None
+    alice.disabled = True
     assert desk.refused(credential).code == "api_key_disabled"
     assert f'issuer="{ISSUER}" kid="EdDSA" subject="alice" http_method' in desk.lines[0]
     assert checks == ["EdDSA"]
@@ -581,9 +576,7 @@ def test_nothing_but_a_rejection_escapes(header: dict[str, Any], content: dict[s
     found = header_of(credential)
     if found is None:
         return
-    identity = compile_identity(
-        Resources(oidc_providers=(Row("1", msgspec.convert(GATED[0], OidcProvider)),), source_hash=""), {}
-    )
+    identity = compile_identity([Row("1", msgspec.convert(GATED[0], OidcProvider))], [])
     assert identity is not None
     try:
         made = Token(credential, found)

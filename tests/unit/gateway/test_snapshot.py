@@ -1,35 +1,20 @@
 """Which target serves a name."""
 
-from typing import Any
+import asyncio
 
 import pytest
 
-from fastgw.gateway.snapshot import MAX_CAPTURED, MAX_CAPTURED_NAME, Snapshot, Target
-
-
-def target(name: str, model_name: str) -> Target:
-    nothing: Any = None
-    return Target(
-        id=name,
-        name=name,
-        provider="p",
-        model_name=model_name,
-        model_json=b"",
-        key_id="k",
-        key_name="k",
-        operations={},
-        flaws={},
-        networks=nothing,
-        overrides=nothing,
-        retries=None,
-        timeout=None,
-        stream_timeout=None,
-        stream_configured=False,
-    )
+from fastgw.gateway.snapshot import MAX_CAPTURED, MAX_CAPTURED_NAME, Snapshot
+from tests.support.catalog import Rows, compiler
 
 
 def snapshot(**models: str) -> Snapshot:
-    return Snapshot(1, {}, {name: target(name, upstream) for name, upstream in models.items()}, [])
+    async def scene() -> Rows:
+        return Rows(compiler())
+
+    common = {"provider": "p", "provider_key_id": "k"}
+    rows = {name: {"display_name": name, "model_name": upstream, **common} for name, upstream in models.items()}
+    return asyncio.run(scene()).change({"models": rows})
 
 
 @pytest.mark.parametrize(
@@ -66,10 +51,10 @@ def test_what_is_remembered_is_bounded() -> None:
     made = snapshot(**{"*": "*"})
     for number in range(2 * MAX_CAPTURED + 5):
         assert made.model(f"name-{number}") is not None
-        assert len(made._captured) <= MAX_CAPTURED
+        assert len(made._compiled.captured) <= MAX_CAPTURED
     long = "x" * (MAX_CAPTURED_NAME + 1)
-    kept = len(made._captured)
+    kept = len(made._compiled.captured)
     found = made.model(long)
     assert found is not None
     assert found.model_name == long
-    assert len(made._captured) == kept
+    assert len(made._compiled.captured) == kept

@@ -8,11 +8,15 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgw.runtime.link import Announce, Configure, Link, Message, Staged, Stop
+from fastgw.runtime.link import BUFFERED, Announce, Configure, Link, Message, Part, Serve, Staged, Started, Stop, frame
 from fastgw.telemetry.metrics import Definition
 
 MESSAGES: list[Message] = [
-    Configure(1, b"config", b"r" * 300_000),
+    Configure(b"config" * 50_000),
+    Part(7, "models", ("gone",), (("id", b"row"),), bulk=True, last=True),
+    Serve(),
+    Started(),
+    Started("no"),
     Staged(1),
     Staged(2, "no"),
     Announce(Definition(3, "counter", "requests_total", ("a", "b"), ())),
@@ -53,12 +57,48 @@ def test_messages_arrive_whole_and_in_order() -> None:
 @given(st.lists(st.integers(1, 50), max_size=30))
 def test_any_pieces_give_the_same_messages(sizes: list[int]) -> None:
     wire = bytearray()
-    sender, received = Link(lambda message: None, lambda: None), []
-    for message in (Staged(1), Staged(2, "no"), Stop(), Configure(7, b"c", b"r" * 100)):
-        data = sender._encoder.encode(message)
-        wire += len(data).to_bytes(4, "big") + data
+    received: list[Message] = []
+    for message in (Staged(1), Staged(2, "no"), Stop(), Configure(b"r" * 100)):
+        wire += frame(message)
     receiver = Link(received.append, lambda: None)
     for size in [*sizes, len(wire)]:
         receiver.data_received(bytes(wire[:size]))
         del wire[:size]
-    assert received == [Staged(1), Staged(2, "no"), Stop(), Configure(7, b"c", b"r" * 100)]
+    assert received == [Staged(1), Staged(2, "no"), Stop(), Configure(b"r" * 100)]
+
+
+def test_who_does_not_read_is_waited_for_and_holds_a_bounded_buffer() -> None:
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        lost: list[int] = []
+        link = Link(lambda message: None, lambda: lost.append(1))
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: link, ours)
+        piece = frame(Configure(b"x" * 10_000))
+        sent = 0
+        while True:
+            link.write(piece)
+            sent += len(piece)
+            try:
+                async with asyncio.timeout(0.05):
+                    await link.drain()
+            except TimeoutError:
+                break
+        assert transport.get_write_buffer_size() <= BUFFERED + len(piece)
+        waiting = asyncio.ensure_future(link.drain())
+        theirs.setblocking(False)
+        received = 0
+        async with asyncio.timeout(5):
+            while received < sent:
+                received += len(await asyncio.get_running_loop().sock_recv(theirs, 1 << 20))
+            await waiting
+        # Nor does anybody wait for one that is gone.
+        while link._drained.is_set():
+            link.write(piece)
+        theirs.close()
+        async with asyncio.timeout(5):
+            await link.drain()
+            while not lost:
+                await asyncio.sleep(0.001)
+
+    asyncio.run(scenario())

@@ -7,12 +7,14 @@ caller wrote it or not at all. The answer comes back byte for byte, with missing
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+import orjson
+
 from fastgw._speedups.splice import ARRAY, INT, NULL, OBJECT, STRING, ScanError, top_level
 from fastgw._speedups.sse import ChatStream
 from fastgw._speedups.texts import token_array
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, appended, edited
-from fastgw.core.errors import GatewayError, decode_error
+from fastgw.core.errors import GatewayError, decode_error, invalid_request
 from fastgw.endpoints.completions import text_of
 from fastgw.gateway import pipeline
 from fastgw.gateway.call import tokens_of
@@ -50,6 +52,22 @@ class EmbeddingCall:
     def upstream_body(self, target: Target) -> bytes:
         """The caller's bytes with the target's model name."""
         return edited(self.body, [(*self._model, target.model_json)])
+
+    @property
+    def dimensions(self) -> int | None:
+        """The wanted length of vectors."""
+        found: int | None = orjson.loads(self.body).get("dimensions")
+        return found
+
+    def texts(self) -> list[str]:
+        """The inputs as texts, for upstreams that know no tokens. Raises the 400 for token arrays."""
+        given = orjson.loads(self.body)["input"]
+        texts = [given] if isinstance(given, str) else given
+        if not all(isinstance(text, str) for text in texts):
+            raise invalid_request(
+                "token arrays are not supported by this provider", param="input", code="unsupported_parameter"
+            )
+        return texts
 
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's answer with usage counters present. Raises a decode error when it is not understood."""

@@ -15,6 +15,14 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 CHAT, COMPLETION, EMBEDDINGS, MODELS, UNKNOWN = "chat", "completion", "embeddings", "models", ""
 MESSAGES, COUNT_TOKENS = "messages", "count_tokens"
+GENERATE, GENERATE_STREAM, PREDICT, RAW_PREDICT = "generate", "generate_stream", "predict", "raw_predict"
+_VERTEX = {
+    "generateContent": GENERATE,
+    "streamGenerateContent": GENERATE_STREAM,
+    "predict": PREDICT,
+    "rawPredict": RAW_PREDICT,
+    "streamRawPredict": RAW_PREDICT,
+}
 CONTROL = "/__mock/"
 
 
@@ -70,7 +78,8 @@ def _value(lower: bytes, name: bytes) -> bytes:
 
 
 def route(path: str) -> tuple[str, str]:
-    """The endpoint that a path means, and the model in ``/models/{name}`` or ``/deployments/{name}/...``."""
+    """The endpoint that a path means, and the model in ``/models/{name}``, ``/models/{name}:{method}`` or
+    ``/deployments/{name}/...``."""
     # Azure names the model in the path and callers may leave it out of the body.
     deployment = path.partition("/deployments/")[2].partition("/")[0]
     if path.endswith("/chat/completions"):
@@ -83,6 +92,9 @@ def route(path: str) -> tuple[str, str]:
         return MESSAGES, ""
     if path.endswith("/messages/count_tokens"):
         return COUNT_TOKENS, ""
+    name, _, verb = path.rpartition("/models/")[2].partition(":")
+    if verb in _VERTEX:
+        return _VERTEX[verb], name
     _, found, name = path.rpartition("/models")
     if found and (not name or name.startswith("/")):
         return MODELS, name[1:]

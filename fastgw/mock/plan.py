@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from . import http1, messages, shapes
+from . import gemini, http1, messages, shapes
 from .http1 import Head
 from .script import Script, ScriptError, build, of_model
 
@@ -71,9 +71,11 @@ class Plan:
             self.infix = b'","object":"%b","created":' % documents.kind.encode()
             opening = before + b'{"id":"' + documents.prefix.encode()
             self.parts = [(opening, b"," + orjson.dumps(item)[1:] + after) for item in documents.items]
-        elif self.stream and documents.items:
+        elif documents.named and documents.items:
             named = ((item["type"].encode(), orjson.dumps(item)) for item in documents.items)
             self.parts = [(b"event: " + name + eol + before + item + after, None) for name, item in named]
+        elif documents.items:
+            self.parts = [(before + orjson.dumps(item) + after, None) for item in documents.items]
         elif self.stream:
             payloads = [e if isinstance(e, str) else orjson.dumps(e).decode() for e in script.events or ()]
             # A payload with line breaks is several data lines of one event.
@@ -85,9 +87,7 @@ class Plan:
                     for kind, event in zip(types, lines, strict=True)
                 ]
             self.parts = [(b"".join(event) + eol, None) for event in lines]
-        else:
-            self.parts = [(orjson.dumps(item), None) for item in documents.items]
-        if self.stream and not script.no_done and not documents.named:
+        if self.stream and not script.no_done and documents.marker and not documents.named:
             self.parts.append((b"data: [DONE]" + eol + eol, None))
 
     def _frame(self) -> list[tuple[bytes, bytes | None]]:
@@ -185,14 +185,26 @@ def _gzip(payload: list[bytes]) -> list[bytes]:
     return [*packed[:-1], packed[-1] + tail] if packed else [tail]
 
 
+def _raw_predict(request: dict[str, Any], script: Script) -> shapes.Documents:
+    """A publisher's own protocol on Vertex: Anthropic's says its version in the body."""
+    if request.pop("anthropic_version", None) is None:
+        return shapes.chat(request, script)
+    return messages.messages(request, script)
+
+
 _BUILDERS = {
     http1.CHAT: shapes.chat,
     http1.COMPLETION: shapes.completion,
     http1.EMBEDDINGS: shapes.embeddings,
     http1.MESSAGES: messages.messages,
     http1.COUNT_TOKENS: messages.count_tokens,
+    http1.GENERATE: gemini.generate,
+    http1.GENERATE_STREAM: gemini.stream,
+    http1.PREDICT: gemini.predict,
+    http1.RAW_PREDICT: _raw_predict,
 }
-_ANTHROPIC = (http1.MESSAGES, http1.COUNT_TOKENS)
+_ANTHROPIC = (http1.MESSAGES, http1.COUNT_TOKENS, http1.RAW_PREDICT)
+_GOOGLE = (http1.GENERATE, http1.GENERATE_STREAM, http1.PREDICT)
 
 
 def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, healthy: bool) -> Plan:
@@ -227,7 +239,10 @@ def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, 
 
 
 def _refused(route: str, status: int, document: dict[str, Any]) -> Plan:
-    document = messages.translated(document, status) if route in _ANTHROPIC else document
+    if route in _ANTHROPIC:
+        document = messages.translated(document, status)
+    elif route in _GOOGLE:
+        document = gemini.translated(document, status)
     return Plan(Script(), status, shapes.Documents([document]))
 
 
@@ -252,13 +267,16 @@ def _request(method: str, path: str, name: str, body: bytes) -> dict[str, Any]:
 
 def _documents(method: str, path: str, request: dict[str, Any], script: Script) -> shapes.Documents | None:
     if script.error is not None or script.status >= 400:
-        made = messages.scripted_error if http1.route(path)[0] in _ANTHROPIC else shapes.scripted_error
+        route = http1.route(path)[0]
+        made = shapes.scripted_error
+        if route in _ANTHROPIC or route in _GOOGLE:
+            made = messages.scripted_error if route in _ANTHROPIC else gemini.scripted_error
         return shapes.Documents([made(script)])
     if script.status in (204, 304) or script.raw is not None:
         return None
     route, name = http1.route(path)
     if script.events is not None and route in _BUILDERS:
-        return shapes.Documents([], stream=True, named=route in _ANTHROPIC)
+        return shapes.Documents([], stream=True, named=route in _ANTHROPIC, marker=route not in _GOOGLE)
     if route == http1.MODELS:
         if method not in ("GET", "HEAD"):
             raise _not_allowed(method, path)

@@ -51,6 +51,8 @@ class Documents:
     stream: bool = field(default=False)
     named: bool = False
     """Events carry their `type` in an event line, and none marks the end."""
+    marker: bool = True
+    """`[DONE]` marks the end of events that are not named."""
 
 
 def error_document(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:

@@ -119,6 +119,15 @@ class Dialect(Protocol):
         """A fresh writer of a stream for the caller."""
 
 
+class Texts(Protocol):
+    """What a call for embeddings gives to a family with a protocol of its own."""
+
+    @property
+    def dimensions(self) -> int | None: ...
+    def texts(self) -> list[str]:
+        """The inputs in order. Raises the 400 for token arrays, which mean something to OpenAI's models alone."""
+
+
 class Decoder(Protocol):
     """Reads an upstream's stream and tells a renderer. `failure` as in RelayedStream; `done`: the protocol's own end
     has come. `feed` returns what it could write by itself with the renderer's `frame`; the rest was told to the

@@ -3,7 +3,7 @@
 import msgspec
 
 from fastgw.core.errors import GatewayError, invalid_request
-from fastgw.providers import anthropic, azure, openai
+from fastgw.providers import anthropic, azure, openai, vertex
 from fastgw.providers.adapter import Adapter, Operation
 from fastgw.providers.overrides import Overrides
 from fastgw.resources.models import Model, ProviderKey
@@ -12,6 +12,7 @@ ADAPTERS: dict[str, Adapter] = {
     "openai": openai.Adapter(),
     "anthropic": anthropic.Adapter(),
     "azure-openai": azure.Adapter(),
+    "vertex": vertex.Adapter(),
 }
 """By wire family."""
 

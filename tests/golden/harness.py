@@ -30,7 +30,8 @@ from fastgw.providers.registry import adapter_for
 from fastgw.resources.models import Model, ProviderKey
 
 HERE = Path(__file__).parent
-MODELS = {"anthropic": "claude-sonnet-4-5", "openai": "gpt-4o"}
+MODELS = {"anthropic": "claude-sonnet-4-5", "openai": "gpt-4o", "vertex": "gemini-2.5-pro"}
+SECRETS = {"vertex": '{"project": "p", "region": "r", "access_token": "t"}'}
 DECODERS: dict[str, Any] = {"chat": chat.decode, "messages": messages.decode}
 DIALECTS: dict[str, Any] = {"chat": "openai", "messages": "anthropic"}
 
@@ -75,7 +76,8 @@ class Case:
         """The speaker of an attempt."""
         call, target = self.call(stream), Target(self.model)
         model = Model(display_name="alias", provider="acme", model_name=self.model, provider_key_id="k")
-        key = ProviderKey(display_name="k", api_key="secret", provider=self.family, adapter=self.family)  # type: ignore[arg-type]
+        secret = SECRETS.get(self.family, "secret")
+        key = ProviderKey(display_name="k", api_key=secret, provider=self.family, adapter=self.family)  # type: ignore[arg-type]
         [operation] = (found for found in OPERATIONS if found == call.operation)
         endpoint = adapter_for(operation, model, key).endpoint(operation, model, key, "fastgw")
         return (call if endpoint.translate is None else endpoint.translate(call, target)), target, endpoint
@@ -137,12 +139,12 @@ def events(wire: bytes) -> list[Any]:
     return found
 
 
-MINTED = re.compile(rb'"(msg|resp|fc)_[0-9a-f]{32}"')
+MINTED = re.compile(rb'"(msg|resp|fc|call)_(?:[0-9a-f]{32}|[0-9a-f]{24})')
 
 
 def fixed(wire: bytes) -> bytes:
     """Bytes without what is made afresh for every answer."""
-    return re.sub(rb'"created":\d+', b'"created":0', MINTED.sub(rb'"\1_minted"', wire))
+    return re.sub(rb'"created":\d+', b'"created":0', MINTED.sub(rb'"\1_minted', wire))
 
 
 def settled(document: Any) -> Any:

@@ -28,10 +28,12 @@ def test_fixture(name: str) -> None:
         assert case.error() == (fixture["reply_status"], fixture["reply"])
         return
     assert case.sent(False) == fixture["sent"]
-    streamed: dict[str, Any] = {**fixture["sent"], "stream": True}
+    streamed: dict[str, Any] = dict(fixture["sent"])
+    streamed.pop("stream", None)
     sent = case.sent(True)
     assert sent.pop("stream_options", None) in (None, {"include_usage": True}, fixture["sent"].get("stream_options"))
     streamed.pop("stream_options", None)
+    assert sent.pop("stream", True) is True
     assert sent == streamed
     if "answer" in fixture:
         assert case.reply() == fixture["reply"]

@@ -1,0 +1,83 @@
+"""Gemini's answers: what a document of a whole answer, or of a stream, says."""
+
+from typing import Any, Final
+
+import orjson
+
+from fastgw.core.errors import decode_error
+from fastgw.providers.canonical import Completion, Usage, counter
+from fastgw.providers.vertex.gemini.tools import tool_call
+
+_FILTERED: Final = frozenset(
+    {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE"}
+)
+
+
+def finish_of(reason: object) -> str:
+    """The finish reason; unknown ones and none mean `stop`."""
+    if reason == "MAX_TOKENS":
+        return "length"
+    return "content_filter" if reason in _FILTERED else "stop"
+
+
+def completion_of(body: bytes, model: str) -> Completion:
+    """Read a whole answer: its first candidate. Raises a decode error."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise decode_error(str(error)) from None
+    if not isinstance(document, dict):
+        raise decode_error("the document is no object")
+    candidate = first_candidate(document)
+    if candidate is None and not blocked(document):
+        raise decode_error("missing or mistyped field candidates")
+    found = Completion("", model, text="", usage=usage_of(document.get("usageMetadata")))
+    found.finish = "content_filter" if candidate is None else finish_of(candidate.get("finishReason"))
+    for part in parts_of(candidate):
+        text = part.get("text")
+        if isinstance(text, str) and part.get("thought") is True:
+            found.reasoning = (found.reasoning or "") + text
+        elif isinstance(text, str):
+            found.text = (found.text or "") + text
+        elif (call := tool_call(part)) is not None:
+            found.tool_calls.append(call)
+    if found.tool_calls:
+        found.text = found.text or None
+        if found.finish == "stop":
+            found.finish = "tool_calls"
+    return found
+
+
+def first_candidate(document: dict[str, Any]) -> dict[str, Any] | None:
+    """The first candidate, if there is one."""
+    candidates = document.get("candidates")
+    found = candidates[0] if isinstance(candidates, list) and candidates else None
+    return found if isinstance(found, dict) else None
+
+
+def blocked(document: dict[str, Any]) -> bool:
+    """The prompt was refused."""
+    feedback = document.get("promptFeedback")
+    return isinstance(feedback, dict) and feedback.get("blockReason") is not None
+
+
+def parts_of(candidate: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The parts of a candidate."""
+    content = candidate.get("content") if candidate is not None else None
+    parts = content.get("parts") if isinstance(content, dict) else None
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def usage_of(reported: object) -> Usage:
+    """Token counters. What was thought is part of the completion."""
+    found = reported if isinstance(reported, dict) else {}
+    thoughts = counter(found.get("thoughtsTokenCount"))
+    usage = Usage(
+        prompt_tokens=counter(found.get("promptTokenCount")),
+        completion_tokens=counter(found.get("candidatesTokenCount")) + thoughts,
+        total_tokens=counter(found.get("totalTokenCount")),
+        cached_tokens=counter(found.get("cachedContentTokenCount")),
+        reasoning_tokens=thoughts,
+    )
+    usage.total_tokens = usage.total_tokens or usage.prompt_tokens + usage.completion_tokens
+    return usage

@@ -1,0 +1,99 @@
+"""A chat request as a request for Gemini's generateContent.
+
+Gemini refuses members that it does not know: what has no counterpart there is left out.
+(https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference)
+"""
+
+from typing import Any, Final
+
+from fastgw.core.errors import misconfigured
+from fastgw.providers.canonical import Chat
+from fastgw.providers.vertex.gemini.content import parts, plain
+from fastgw.providers.vertex.gemini.schema import cleaned
+from fastgw.providers.vertex.gemini.tools import call_part, choice_of, declarations, result_part
+
+THINKING_BUDGET: Final = {"none": 0, "minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 4096}
+
+_CONFIG: Final = (
+    ("temperature", "temperature"),
+    ("top_p", "topP"),
+    ("top_k", "topK"),
+    ("n", "candidateCount"),
+    ("seed", "seed"),
+    ("presence_penalty", "presencePenalty"),
+    ("frequency_penalty", "frequencyPenalty"),
+)
+
+
+def request_of(chat: Chat) -> dict[str, Any]:
+    """The body. Raises the 400 for parts that Gemini cannot take, the 500 for a conversation without a turn."""
+    system, contents = _conversation(chat["messages"])
+    if not contents:
+        raise misconfigured(
+            "vertex chat: messages must include at least one user / assistant turn (system-only requests are not "
+            "supported by Gemini)"
+        )
+    body: dict[str, Any] = {"contents": contents}
+    if system:
+        body["systemInstruction"] = {"role": "user", "parts": [{"text": "\n\n".join(system)}]}
+    if config := _generation(chat):
+        body["generationConfig"] = config
+    functions = declarations(chat.get("tools"))
+    if functions:
+        body["tools"] = [{"functionDeclarations": functions}]
+        choice = choice_of(chat.get("tool_choice"))
+        if choice is not None:
+            body["toolConfig"] = {"functionCallingConfig": choice}
+    if isinstance(chat.get("safetySettings"), list):
+        body["safetySettings"] = chat["safetySettings"]
+    return body
+
+
+def _conversation(messages: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
+    system: list[str] = []
+    contents: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+    results: list[dict[str, Any]] | None = None
+    for index, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        where = f"messages[{index}].content"
+        if role in ("tool", "function"):
+            if results is None:
+                results = []
+                contents.append({"role": "user", "parts": results})
+            results.append(result_part(message, names))
+            continue
+        if role in ("system", "developer"):
+            if text := plain(content):
+                system.append(text)
+            continue
+        results = None
+        made = parts(content, where)
+        if role == "assistant":
+            for call in message.get("tool_calls") or ():
+                if (part := call_part(call, names)) is not None:
+                    made.append(part)
+        # Gemini takes no turn without parts.
+        contents.append({"role": "model" if role == "assistant" else "user", "parts": made or [{"text": ""}]})
+    return system, contents
+
+
+def _generation(chat: Chat) -> dict[str, Any]:
+    config = {theirs: chat[ours] for ours, theirs in _CONFIG if chat.get(ours) is not None}
+    for name in ("max_tokens", "max_completion_tokens"):
+        if chat.get(name) is not None:
+            config["maxOutputTokens"] = chat[name]
+            break
+    stop = chat.get("stop")
+    if stop is not None:
+        config["stopSequences"] = [stop] if isinstance(stop, str) else stop
+    wanted = chat.get("response_format")
+    if isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema"):
+        config["responseMimeType"] = "application/json"
+        described = wanted.get("json_schema")
+        if isinstance(described, dict) and isinstance(described.get("schema"), dict):
+            config["responseSchema"] = cleaned(described["schema"])
+    effort = chat.get("reasoning_effort")
+    if isinstance(effort, str) and effort in THINKING_BUDGET:
+        config["thinkingConfig"] = {"thinkingBudget": THINKING_BUDGET[effort]}
+    return config

@@ -9,13 +9,26 @@ MARKERS: dict[str, Block] = {"5m": {"type": "ephemeral"}, "1h": {"type": "epheme
 
 def mark(body: dict[str, Any], ttl: Literal["5m", "1h"]) -> None:
     """Mark the end of the system prompt and of the last message, unless the caller has set any marker itself."""
-    system, turns = body.get("system"), body["messages"]
-    groups = [system if isinstance(system, list) else [], body.get("tools") or [], *(turn["content"] for turn in turns)]
-    if any("cache_control" in block for group in groups for block in group):
-        return
+    turns, system = body["messages"], body.get("system")
     if isinstance(system, str):
-        system = body["system"] = [{"type": "text", "text": system}]
-    for group in (system, turns[-1]["content"] if turns else None):
-        # Blank texts cannot be marked.
-        if group and not (group[-1].get("type") == "text" and not group[-1]["text"].strip()):
-            group[-1] = {**group[-1], "cache_control": MARKERS[ttl]}
+        system = [{"type": "text", "text": system}]
+    system, tools = _blocks(system), _blocks(body.get("tools"))
+    if any(
+        "cache_control" in block for group in (system, tools, *(turn["content"] for turn in turns)) for block in group
+    ):
+        return
+    if system:
+        marked = {**system[-1], "cache_control": MARKERS[ttl]} if _markable(system[-1]) else system[-1]
+        body["system"] = [*system[:-1], marked]
+    if turns and _markable(turns[-1]["content"][-1]):
+        turns[-1]["content"][-1] = {**turns[-1]["content"][-1], "cache_control": MARKERS[ttl]}
+
+
+def _blocks(value: object) -> list[Block]:
+    """A list of blocks. A `system` that the caller wrote itself may be anything."""
+    return value if isinstance(value, list) and all(isinstance(block, dict) for block in value) else []
+
+
+def _markable(block: Block) -> bool:
+    """Blank texts cannot be marked."""
+    return block.get("type") != "text" or bool(str(block.get("text") or "").strip())

@@ -92,7 +92,7 @@ class Request:
             system = body.get("system")
             if isinstance(system, list):
                 body["system"] = [*system, {"type": "text", "text": tools.JSON_HINT}]
-            else:
+            elif system is None or isinstance(system, str):
                 body["system"] = f"{system}\n\n{tools.JSON_HINT}" if system else tools.JSON_HINT
         if made:
             body["tools"] = made

@@ -20,6 +20,8 @@ CHAT = 2
 cdef struct Text:
     const uint8_t *at  # a JSON string with its quotes
     size_t size
+    bint input         # of a tool, not text
+    int index          # of the block or tool; -1: none is named
 
 
 cdef inline const uint8_t *find(const uint8_t *p, const uint8_t *end, int byte) noexcept nogil:
@@ -48,6 +50,18 @@ cdef bint canonical(const uint8_t *p, const uint8_t *end) noexcept nogil:
         p += 2
 
 
+cdef int take_index(js_scan *s, Text *text) noexcept nogil:
+    """A member's value as the index: one digit. Results as those of take_text."""
+    cdef const uint8_t *start = s.p
+    cdef int kind = js_value(s)
+    if kind < 0:
+        return -1
+    if kind != JS_INT or s.p - start != 1 or text.index >= 0:
+        return 0
+    text.index = start[0] - c"0"
+    return 1
+
+
 cdef int take_text(js_scan *s, Text *text) noexcept nogil:
     """A member's value, which must be the only text and not empty. 1 when it is, 0 when not, -1 malformed."""
     cdef const uint8_t *start = s.p
@@ -62,17 +76,20 @@ cdef int take_text(js_scan *s, Text *text) noexcept nogil:
 
 
 cdef int messages_delta(js_scan *s, Text *text) noexcept nogil:
-    """`{"type":"text_delta","text":...}` and nothing else."""
+    """`{"type":"text_delta","text":...}` or `{"type":"input_json_delta","partial_json":...}` and nothing else."""
     cdef js_iter it
     cdef const uint8_t *start
     cdef int more
     cdef int kinds = 0
+    cdef int members = 0
     js_enter(s, &it)
     while True:
         more = js_member(s, &it)
         if more <= 0:
-            return more if more < 0 else kinds == 1
-        if js_key_is(&it, b"text"):
+            return more if more < 0 else kinds != 0 and kinds == members
+        if js_key_is(&it, b"text") or js_key_is(&it, b"partial_json"):
+            text.input = js_key_is(&it, b"partial_json")
+            members += 2 if text.input else 1
             more = take_text(s, text)
             if more <= 0:
                 return more
@@ -80,15 +97,20 @@ cdef int messages_delta(js_scan *s, Text *text) noexcept nogil:
             start = s.p
             if js_value(s) < 0:
                 return -1
-            if not equals(start, s.p, b'"text_delta"', 12):
+            if kinds:
                 return 0
-            kinds += 1
+            if equals(start, s.p, b'"text_delta"', 12):
+                kinds = 1
+            elif equals(start, s.p, b'"input_json_delta"', 18):
+                kinds = 2
+            else:
+                return 0
         else:
             return 0
 
 
 cdef int messages_event(js_scan *s, Text *text) noexcept nogil:
-    """A `content_block_delta` of text."""
+    """A `content_block_delta` of text or of a tool's input."""
     cdef js_iter it
     cdef const uint8_t *start
     cdef int more
@@ -104,20 +126,66 @@ cdef int messages_event(js_scan *s, Text *text) noexcept nogil:
             more = messages_delta(s, text)
             if more <= 0:
                 return more
+        elif js_key_is(&it, b"index"):
+            more = take_index(s, text)
+            if more <= 0:
+                return more
         elif js_value(s) < 0:
             return -1
         elif js_key_is(&it, b"type"):
             if not equals(start, s.p, b'"content_block_delta"', 21):
                 return 0
             kinds += 1
-        elif not js_key_is(&it, b"index"):
+        else:
             return 0
     return -1 if more < 0 or js_finish(s) < 0 else kinds == 1
 
 
-cdef int chat_delta(js_scan *s, Text *text) noexcept nogil:
-    """A delta that carries content and at most the role besides."""
+cdef int chat_call(js_scan *s, Text *text) noexcept nogil:
+    """The only call of a delta, when it brings a piece of its arguments and nothing else."""
     cdef js_iter it
+    cdef js_iter members
+    cdef int more, kind
+    if s.p[0] != c"{":
+        return 0
+    js_enter(s, &it)
+    while True:
+        more = js_member(s, &it)
+        if more <= 0:
+            return more if more < 0 else text.index >= 0
+        if js_key_is(&it, b"index"):
+            more = take_index(s, text)
+            if more <= 0:
+                return more
+        elif s.p[0] == c"{" and js_key_is(&it, b"function"):
+            js_enter(s, &members)
+            while True:
+                more = js_member(s, &members)
+                if more < 0:
+                    return -1
+                if more == 0:
+                    break
+                if js_key_is(&members, b"arguments"):
+                    more = take_text(s, text)
+                    if more <= 0:
+                        return more
+                    text.input = True
+                    continue
+                kind = js_value(s)
+                if kind != JS_NULL:
+                    return -1 if kind < 0 else 0
+        else:
+            kind = js_value(s)
+            if kind < 0:
+                return -1
+            if kind != JS_NULL and not js_key_is(&it, b"type"):
+                return 0
+
+
+cdef int chat_delta(js_scan *s, Text *text) noexcept nogil:
+    """A delta that carries content, or one piece of a call's arguments, and at most the role besides."""
+    cdef js_iter it
+    cdef js_iter items
     cdef int more, kind
     js_enter(s, &it)
     while True:
@@ -125,9 +193,22 @@ cdef int chat_delta(js_scan *s, Text *text) noexcept nogil:
         if more <= 0:
             return more if more < 0 else 1
         if js_key_is(&it, b"content"):
-            more = take_text(s, text)
+            if s.p[0] == c'"':
+                more = take_text(s, text)
+                if more <= 0:
+                    return more
+                continue
+        elif s.p[0] == c"[" and js_key_is(&it, b"tool_calls"):
+            js_enter(s, &items)
+            more = js_item(s, &items)
             if more <= 0:
                 return more
+            more = chat_call(s, text)
+            if more <= 0:
+                return more
+            more = js_item(s, &items)
+            if more:
+                return -1 if more < 0 else 0
             continue
         kind = js_value(s)
         if kind < 0:
@@ -210,11 +291,12 @@ cdef class EventReader:
     newlines, other fields and comments are skipped, blanks around the data are trimmed and empty data dropped. Memory
     between calls: the event in progress, at most max_event bytes; `overflow` beyond, and nothing is read any more.
 
+    shape: MESSAGES or CHAT recognises an event that brings nothing but a piece of text or of a tool's input. While
+    `head` is not empty, pieces of text at the start of a `feed` are not returned: `ready` holds them as head + the JSON
+    string + tail, and `fast` counts them. `tool` does the same for input of one tool. Only strings that an encoder
+    would spell alike are taken, so that it makes no difference to what is written whether an event goes this way or
+    the other.
     silent: such events are only added to what is heard (see `listen`), and neither returned nor written.
-    shape: MESSAGES or CHAT recognises an event that brings nothing but a piece of text. While `head` is not empty, such
-    events at the start of a `feed` are not returned: `ready` holds them as head + the JSON string + tail, and `fast`
-    counts them. Only strings that an encoder would spell alike are taken, so that it makes no difference to what is
-    written whether an event goes this way or the other.
     """
 
     cdef bytearray line     # a line that has not ended yet
@@ -233,7 +315,11 @@ cdef class EventReader:
     cdef list written
     cdef readonly bytes ready
     cdef bytearray heard
+    cdef bytearray calls
     cdef Py_ssize_t room
+    cdef int tool_index
+    cdef bytes tool_head
+    cdef bytes tool_tail
     cdef readonly Py_ssize_t fast
     cdef readonly bint overflow
 
@@ -243,12 +329,19 @@ cdef class EventReader:
         self.shape = shape
         self.silent = silent
         self.max_event = max_event
-        self.head = self.tail = self.ready = b""
+        self.head = self.tail = self.ready = self.tool_head = self.tool_tail = b""
 
-    def listen(self, bytearray heard not None, Py_ssize_t room):
-        """Rewritten texts are also added to `heard`, as the inside of a JSON string. What would make it longer than
-        `room` bytes is not rewritten."""
+    def tool(self, int index, bytes head not None, bytes tail not None):
+        """What goes around pieces of the input of the tool with this index of the upstream; an empty head: none."""
+        self.tool_index = index
+        self.tool_head = head
+        self.tool_tail = tail
+
+    def listen(self, bytearray heard not None, bytearray calls not None, Py_ssize_t room):
+        """Rewritten texts are also added to `heard`, input of tools to `calls`, each as the inside of a JSON string.
+        What would make it longer than `room` bytes is not rewritten."""
         self.heard = heard
+        self.calls = calls
         self.room = room
 
     def feed(self, bytes data not None):
@@ -270,7 +363,7 @@ cdef class EventReader:
             return b""
         self.found = []
         self.written = []
-        self.head = b""
+        self.head = self.tool_head = b""
         if self.line:
             self.take_line(<const uint8_t *>PyByteArray_AS_STRING(self.line), PyByteArray_GET_SIZE(self.line))
         if self.has_data:
@@ -376,7 +469,10 @@ cdef class EventReader:
         self.has_data = False
         if size and not (
             self.shape
-            and (self.silent or (PyBytes_GET_SIZE(self.head) and not self.found))
+            and (
+                self.silent
+                or ((PyBytes_GET_SIZE(self.head) or PyBytes_GET_SIZE(self.tool_head)) and not self.found)
+            )
             and self.rewritten(p, size)
         ):
             self.found.append((<const char *>p)[:size])
@@ -391,24 +487,36 @@ cdef class EventReader:
         cdef Text text
         cdef bytes made
         cdef char *out
-        cdef Py_ssize_t before = PyBytes_GET_SIZE(self.head)
-        cdef Py_ssize_t after = PyBytes_GET_SIZE(self.tail)
+        cdef bytes head = self.head
+        cdef bytes tail = self.tail
+        cdef bytearray heard = self.heard
+        cdef Py_ssize_t before, after
         text.at = NULL
+        text.input = False
+        text.index = -1
         js_start(&s, p, size, JS_MAX_DEPTH)
         if (messages_event(&s, &text) if self.shape == 1 else chat_event(&s, &text)) <= 0 or text.at == NULL:
             return False
-        if self.heard is not None and PyByteArray_GET_SIZE(self.heard) + <Py_ssize_t>text.size - 2 > self.room:
+        if text.input:
+            head = self.tool_head
+            tail = self.tool_tail
+            heard = self.calls
+        before = PyBytes_GET_SIZE(head)
+        after = PyBytes_GET_SIZE(tail)
+        if not self.silent and (before == 0 or (text.input and text.index != self.tool_index)):
+            return False
+        if heard is not None and PyByteArray_GET_SIZE(heard) + <Py_ssize_t>text.size - 2 > self.room:
             return False
         self.fast += 1
         if not self.silent:
             made = PyBytes_FromStringAndSize(NULL, before + <Py_ssize_t>text.size + after)
             out = PyBytes_AS_STRING(made)
-            memcpy(out, PyBytes_AS_STRING(self.head), before)
+            memcpy(out, PyBytes_AS_STRING(head), before)
             memcpy(out + before, text.at, text.size)
-            memcpy(out + before + text.size, PyBytes_AS_STRING(self.tail), after)
+            memcpy(out + before + text.size, PyBytes_AS_STRING(tail), after)
             self.written.append(made)
-        if self.heard is not None:
-            before = PyByteArray_GET_SIZE(self.heard)
-            PyByteArray_Resize(self.heard, before + text.size - 2)
-            memcpy(PyByteArray_AS_STRING(self.heard) + before, text.at + 1, text.size - 2)
+        if heard is not None:
+            before = PyByteArray_GET_SIZE(heard)
+            PyByteArray_Resize(heard, before + text.size - 2)
+            memcpy(PyByteArray_AS_STRING(heard) + before, text.at + 1, text.size - 2)
         return True

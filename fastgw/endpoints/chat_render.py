@@ -50,7 +50,7 @@ def chat_completion(completion: Completion, alias: str) -> bytes:
 class ChatRenderer:
     """Writes chat completion chunks. `include_usage`: the caller asked for the usage chunk."""
 
-    __slots__ = ("_alias", "_before", "_include_usage", "_out", "frame")
+    __slots__ = ("_alias", "_before", "_include_usage", "_out", "frame", "tool_frame")
 
     def __init__(self, alias: bytes, *, include_usage: bool) -> None:
         self._alias = alias
@@ -58,6 +58,7 @@ class ChatRenderer:
         self._before = b""
         self._out: list[bytes] = []
         self.frame: tuple[bytes, bytes] | None = None
+        self.tool_frame: tuple[int, bytes, bytes] | None = None
 
     def begin(self, id: str, model: str) -> None:
         """The role chunk. The id stays for the whole stream."""
@@ -97,6 +98,8 @@ class ChatRenderer:
         function = {"name": name, "arguments": ""}
         call = {"index": index, "id": id, "type": "function", "function": function}
         self._delta(b'{"tool_calls":[%b]}' % orjson.dumps(call))
+        before = b'{"index":0,"delta":{"tool_calls":[{"index":%d,"function":{"arguments":' % index
+        self.tool_frame = (index, self._before + before, b"}}]}}]}\n\n")
 
     def arguments(self, index: int, fragment: str) -> None:
         """A chunk of arguments."""

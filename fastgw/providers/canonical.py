@@ -160,10 +160,11 @@ class Renderer(Protocol):
     of their `tool` calls; `arguments` may follow in pieces.
 
     `frame`: the bytes before and behind the JSON string of a piece of text, as long as `text` would write just that and
-    change nothing; None otherwise.
+    change nothing; None otherwise. `tool_frame`: the same for a piece of the arguments of the tool with that number.
     """
 
     frame: tuple[bytes, bytes] | None
+    tool_frame: tuple[int, bytes, bytes] | None
 
     def begin(self, id: str, model: str) -> None:
         """The upstream has begun to answer, under its own id and model name."""

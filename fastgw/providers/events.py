@@ -9,6 +9,7 @@ from fastgw.providers.canonical import Usage
 from fastgw.providers.heard import Heard
 
 NO_FRAME = (b"", b"")
+NO_TOOL = (-1, b"", b"")
 IN_BAND, BAD, LARGE = 1, 2, 3
 """Values of `failure`: the upstream reports an error; an event is not understood; an event is too large."""
 
@@ -24,7 +25,7 @@ class EventDecoder:
     def __init__(self, renderer: Heard, shape: int = PLAIN) -> None:
         self._renderer = renderer
         self._reader = EventReader(shape)
-        self._reader.listen(renderer.content, renderer.room)
+        self._reader.listen(renderer.content, renderer.calls, renderer.room)
         self._slow = 0
         self.failure = 0
         self.failure_data = b""
@@ -47,8 +48,9 @@ class EventDecoder:
                     return reader.ready
             renderer = self._renderer
             reader.head, reader.tail = renderer.frame or NO_FRAME
+            reader.tool(*self.tool_frame())
             if not renderer.room:
-                reader.listen(renderer.content, 0)
+                reader.listen(renderer.content, renderer.calls, 0)
         if reader.overflow:
             self.failure = LARGE
         return reader.ready
@@ -73,6 +75,11 @@ class EventDecoder:
             return
         self._slow += 1
         self.read(document, payload)
+
+    def tool_frame(self) -> tuple[int, bytes, bytes]:
+        """What the reader may put around input of the tool that is being told about: the upstream's index of it, and
+        the bytes before and behind."""
+        return NO_TOOL
 
     def marker(self) -> None:
         """`[DONE]` was read. Only OpenAI's protocol ends with it."""

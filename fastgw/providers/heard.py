@@ -11,16 +11,16 @@ KEPT = 1_048_576
 class Heard:
     """A renderer that passes everything on to another one and keeps what the caller is told, for counting.
 
-    Content is kept as the inside of one JSON string of at most `room` bytes in `content`, to which a decoder adds
-    what it writes by itself with the other renderer's `frame`. Nothing is kept once completion tokens were reported.
+    Content and calls are kept as the inside of a JSON string each, of at most `room` bytes, to which a decoder adds
+    what it writes by itself with the other renderer's frames. Nothing is kept once completion tokens were reported.
     """
 
     __slots__ = (
-        "_calls",
         "_inner",
         "_reasoning",
         "_room",
         "beyond",
+        "calls",
         "content",
         "end",
         "id",
@@ -35,7 +35,7 @@ class Heard:
         self._inner = inner
         self.content = bytearray()
         self._reasoning: list[str] = []
-        self._calls: list[str] = []
+        self.calls = bytearray()
         self.room = self._room = KEPT
         self.beyond = 0
         self.id = self.model = ""
@@ -54,13 +54,14 @@ class Heard:
         self.id, self.model = id, model
         self._inner.begin(id, model)
 
+    @property
+    def tool_frame(self) -> tuple[int, bytes, bytes] | None:
+        """As the other renderer's."""
+        return self._inner.tool_frame
+
     def text(self, text: str) -> None:
         """A piece of the answer."""
-        raw = orjson.dumps(text)[1:-1]
-        if len(self.content) + len(raw) <= self.room:
-            self.content += raw
-        else:
-            self.beyond += len(raw)
+        self._add(self.content, text)
         self._inner.text(text)
 
     def reasoning(self, text: str) -> None:
@@ -70,12 +71,12 @@ class Heard:
 
     def tool(self, index: int, id: str, name: str) -> None:
         """A tool call begins."""
-        self._keep(self._calls, name)
+        self._add(self.calls, name)
         self._inner.tool(index, id, name)
 
     def arguments(self, index: int, fragment: str) -> None:
         """A piece of the JSON text of its arguments."""
-        self._keep(self._calls, fragment)
+        self._add(self.calls, fragment)
         self._inner.arguments(index, fragment)
 
     def finish(self, reason: str, stop_sequence: str | None = None, usage: Usage | None = None) -> None:
@@ -95,7 +96,14 @@ class Heard:
             self.room = self._room = 0
             self.content.clear()
             self._reasoning.clear()
-            self._calls.clear()
+            self.calls.clear()
+
+    def _add(self, kept: bytearray, text: str) -> None:
+        raw = orjson.dumps(text)[1:-1]
+        if len(kept) + len(raw) <= self.room:
+            kept += raw
+        else:
+            self.beyond += len(raw)
 
     def _keep(self, pieces: list[str], text: str) -> None:
         if len(text) <= self._room:
@@ -107,5 +115,5 @@ class Heard:
     @property
     def said(self) -> bytes:
         """Content, reasoning, names and arguments of tools, one after the other."""
-        content = orjson.loads(b'"%b"' % bytes(self.content))
-        return "".join((content, *self._reasoning, *self._calls)).encode("utf-8", "replace")
+        content, calls = (orjson.loads(b'"%b"' % bytes(kept)) for kept in (self.content, self.calls))
+        return "".join((content, *self._reasoning, calls)).encode("utf-8", "replace")

@@ -43,7 +43,7 @@ class MessagesStream:
         self._chunked = chunked
         self._reader: EventReader | None = EventReader(MESSAGES, silent=True, max_event=MAX_EVENT)
         self._text = bytearray()
-        self._reader.listen(self._text, KEPT)
+        self._reader.listen(self._text, self._text, KEPT)
         self._held: list[bytes] = []
         self._ends = True  # what was sent last ended an event, so that a comment tears none apart
         self._usage = Usage()

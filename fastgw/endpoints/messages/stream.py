@@ -31,6 +31,7 @@ class MessagesRenderer:
         "_tools",
         "_usage",
         "frame",
+        "tool_frame",
     )
 
     def __init__(self, alias: bytes, names: dict[str, str]) -> None:
@@ -47,6 +48,7 @@ class MessagesRenderer:
         self._stop_sequence: str | None = None
         self._usage: Usage | None = None
         self.frame: tuple[bytes, bytes] | None = None
+        self.tool_frame: tuple[int, bytes, bytes] | None = None
 
     # -- pieces
 
@@ -89,6 +91,11 @@ class MessagesRenderer:
         block = {"type": "tool_use", "id": id, "name": self._names.get(name, name), "input": {}}
         self._open("tool_use", orjson.dumps(block))
         self._tools[index] = self._block
+        before = (
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+            b'"delta":{"type":"input_json_delta","partial_json":' % self._block
+        )
+        self.tool_frame = (index, before, b"}}\n\n")
 
     def arguments(self, index: int, fragment: str) -> None:
         """A piece of its input. The block is named by its own number, also when another one has been opened since."""
@@ -169,6 +176,7 @@ class MessagesRenderer:
         self._start()
         self._close()
         self._ended = True
+        self.tool_frame = None
         counters: dict[str, Any] = usage_object(self._usage or Usage())
         if not counters["input_tokens"]:
             del counters["input_tokens"]

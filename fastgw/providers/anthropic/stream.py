@@ -8,7 +8,7 @@ from fastgw._speedups.events import MESSAGES
 from fastgw.providers.anthropic.answer import finish_of
 from fastgw.providers.anthropic.usage import raise_to
 from fastgw.providers.canonical import Usage
-from fastgw.providers.events import EventDecoder
+from fastgw.providers.events import NO_TOOL, EventDecoder
 from fastgw.providers.heard import Heard
 
 
@@ -44,6 +44,14 @@ class MessagesDecoder(EventDecoder):
             self.done = True
         elif kind == "error" or (kind is None and "error" in event):
             self.report(payload)
+
+    def tool_frame(self) -> tuple[int, bytes, bytes]:
+        """The last tool's, once it has had input: what comes then changes nothing here."""
+        frame = self._renderer.tool_frame
+        index, (number, filled) = next(reversed(self._tools.items()), (None, (None, False)))
+        if frame is None or not filled or number != frame[0] or type(index) is not int:
+            return NO_TOOL
+        return index, frame[1], frame[2]
 
     def _begin(self, message: object) -> None:
         found = message if isinstance(message, dict) else {}

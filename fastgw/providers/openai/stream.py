@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastgw._speedups.events import CHAT
-from fastgw.providers.events import BAD, EventDecoder
+from fastgw.providers.events import BAD, NO_TOOL, EventDecoder
 from fastgw.providers.heard import Heard
 from fastgw.providers.openai.usage import raise_to
 
@@ -18,7 +18,15 @@ class ChunkDecoder(EventDecoder):
         super().__init__(renderer, 0 if reasoning_path else CHAT)
         self._begun = False
         self._path = tuple(name.decode() for name in reasoning_path)
-        self._tools: dict[Any, _Tool] = {}
+        self._tools: dict[int, _Tool] = {}
+
+    def tool_frame(self) -> tuple[int, bytes, bytes]:
+        """The last call's, once it has begun."""
+        frame = self._renderer.tool_frame
+        if frame is None or not self._tools:
+            return NO_TOOL
+        index, tool = next(reversed(self._tools.items()))
+        return (index, frame[1], frame[2]) if tool.number == frame[0] else NO_TOOL
 
     def marker(self) -> None:
         """`[DONE]` ends the stream."""

@@ -130,6 +130,90 @@ def test_chat_details_that_say_nothing() -> None:
     assert fed(CHAT, chunk("a", choices=[choice]))[0] == b'<"a">'
 
 
+def piece(text: Any, /, index: int = 3, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "content_block_delta",
+        "index": index,
+        "delta": {"type": "input_json_delta", "partial_json": text, **more},
+    }
+
+
+def call(arguments: Any, /, index: int = 3, **more: Any) -> dict[str, Any]:
+    delta = {"tool_calls": [{"index": index, "function": {"arguments": arguments}, **more}]}
+    return chunk("", choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+
+
+def given_input(shape: int, *documents: Any) -> tuple[bytes, list[bytes], int, bytes, bytes]:
+    reader = EventReader(shape)
+    content, calls = bytearray(), bytearray()
+    reader.listen(content, calls, 20)
+    reader.head, reader.tail = HEAD, TAIL
+    reader.tool(3, b"(", b")")
+    texts = (document if isinstance(document, str) else json.dumps(document) for document in documents)
+    rest = reader.feed("".join(f"data: {text}\n\n" for text in texts).encode())
+    return reader.ready, rest, reader.fast, bytes(content), bytes(calls)
+
+
+@pytest.mark.parametrize(("shape", "make", "say"), [(MESSAGES, piece, delta), (CHAT, call, chunk)])
+def test_input_of_one_tool_is_rewritten(shape: int, make: Any, say: Any) -> None:
+    found = given_input(shape, make('{"a'), say("b"), make('":1}'), make("x", index=2), make("late"))
+    ready, rest, count, content, calls = found
+    assert ready == b'("{\\"a")<"b">("\\":1}")'
+    assert (len(rest), count, content, calls) == (2, 3, b"b", b'{\\"a\\":1}')
+    # What does not fit is left to whoever counts what is beyond.
+    assert given_input(shape, make("x" * 21))[::2] == (b"", 0, b"")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        piece(""),
+        piece("a", index=13),
+        piece("a", text="b"),
+        '{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"a"}}',
+        '{"type":"content_block_delta","index":3,"delta":{"type":"text_delta","partial_json":"a"}}',
+        '{"type":"content_block_delta","index":3,"delta":{"type":"text_delta","type":"text_delta","partial_json":"a"}}',
+        '{"type":"content_block_delta","index":3,"delta":{"type":"input_json_delta","text":"a"}}',
+        '{"type":"content_block_delta","index":3,"index":3,"delta":{"type":"input_json_delta","partial_json":"a"}}',
+    ],
+)
+def test_what_is_no_plain_input_of_a_message(document: Any) -> None:
+    assert given_input(MESSAGES, document)[::2] == (b"", 0, b"")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        call(""),
+        call(None),
+        call("a", id="b"),
+        call("a", index=2),
+        call("a", other=1),
+        chunk(
+            "",
+            choices=[
+                {"index": 0, "delta": {"content": "x", "tool_calls": [{"index": 3, "function": {"arguments": "a"}}]}}
+            ],
+        ),
+        chunk("", choices=[{"index": 0, "delta": {"tool_calls": [{"function": {"arguments": "a"}}]}}]),
+        chunk(
+            "",
+            choices=[
+                {"index": 0, "delta": {"tool_calls": [{"index": 3, "function": {"name": "b", "arguments": "a"}}]}}
+            ],
+        ),
+        chunk("", choices=[{"index": 0, "delta": {"tool_calls": [3]}}]),
+        chunk("", choices=[{"index": 0, "delta": {"tool_calls": [{"index": 3, "function": {"arguments": "a"}}] * 2}}]),
+    ],
+)
+def test_what_is_no_plain_input_of_a_chat(document: Any) -> None:
+    assert given_input(CHAT, document)[::2] == (b"", 0, b"")
+
+
+def test_chat_calls_with_members_that_say_nothing() -> None:
+    assert given_input(CHAT, call("a", type="function", id=None))[0] == b'("a")'
+
+
 @given(st.binary(max_size=80))
 def test_garbage_is_data(garbage: bytes) -> None:
     for shape in (MESSAGES, CHAT):

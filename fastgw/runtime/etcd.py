@@ -33,7 +33,7 @@ MAX_LOGGED: Final = 100
 
 class Workers(NamedTuple):
     """The serving side. `apply` makes every worker serve a change and returns what went wrong, if anything; `served`
-    gives the rows of a kind in the order of their keys; `ready` is called when there is a configuration."""
+    gives the rows of a kind in the order of their keys; `ready` is called whenever a whole configuration serves."""
 
     apply: Callable[[Change], Awaitable[str | None]]
     served: Callable[[str], Iterable[Row[Any]]]

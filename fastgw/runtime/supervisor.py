@@ -114,6 +114,7 @@ class Supervisor:
         self._certificates: dict[str, Certificate] = {}
         self._sender, self._taken = channel()
         self._surfaces = Surfaces(self._loop, config, self._sender)
+        self._noticed: set[str] = set()
         self._tables: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ))
@@ -158,7 +159,7 @@ class Supervisor:
         from fastgw.runtime.etcd import EtcdSource, Workers
 
         try:
-            workers = Workers(self.apply, self._served, self._board.set_ready)
+            workers = Workers(self.apply, self._served, self._configured)
             return EtcdSource(self._config, self._environ, self._exposition, workers, self._log)
         except SettingsError as error:
             raise BootError(f"config load failed: failed to load configuration: {error}") from None
@@ -327,6 +328,17 @@ class Supervisor:
     async def apply(self, change: Change) -> str | None:
         """Make every worker serve a change, see `Applier.apply`."""
         return await self._applier.apply(change)
+
+    def _configured(self) -> None:
+        self._board.set_ready()
+        rows = {kind: tuple(self.store.rows(kind).values()) for kind in self.store.counts()}
+        self._background(self._notify_of(Resources(**rows, source_hash="")))
+
+    async def _notify_of(self, resources: Resources) -> None:
+        """Tell the operator what has no effect, once: etcd may be read as a whole any number of times."""
+        notices = await asyncio.to_thread(lambda: list(resource_notices(resources)))
+        self._notify(notice for notice in notices if notice not in self._noticed)
+        self._noticed = set(notices)
 
     def _notify(self, notices: Iterable[str]) -> None:
         for notice in notices:

@@ -218,9 +218,11 @@ def test_what_operators_see(store: Etcd) -> None:
         code, body = gw.get(path, port=port, headers={"authorization": "Bearer ops"})
         return json.loads(body) if code == 200 else code
 
+    store.put("/fastgw/api_keys/lost", {"key_hash": "0", "allowed_models": [], "jwt_provider": "nobody"})
     revision = store.put("/fastgw/models/b/c", model_document("one"))
     last = store.put("/fastgw/models/a", model_document("two"))
     with following(store, admin=admin) as gw:
+        gw.wait_log("api_keys.jwt_provider names no OIDC provider that is defined (on 1)")
         models = see("/admin/v1/models")
         assert [(row["id"], row["revision"]) for row in models][:2] == [("a", last), ("b/c", revision)]
         assert [row["id"] for row in see("/admin/v1/models/status")] == ["a", "b/c", "chat"]

@@ -5,15 +5,14 @@ references between entries. An entry that fails at one stage is not looked at by
 one run reports all errors of the file.
 """
 
-import gc
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
+from fastgw.core.collector import collector_paused
 from fastgw.core.yaml import YamlError, load_documents
 from fastgw.resources.decode import Decoded, examine
 from fastgw.resources.desugar import Context
@@ -55,26 +54,12 @@ def parse_resources(path: str, data: bytes, environ: Mapping[str, str]) -> Resou
     except ValueError:
         raise ResourcesError(path, [FileProblem(_FILE, "cannot read file: it is not valid UTF-8")]) from None
     load = _Load(environ)
-    with _collector_paused():
+    with collector_paused():
         served = load.run(_top_level(path, text))
     if load.failures:
         raise ResourcesError(path, load.failures)
     rows: dict[str, Any] = {kind.name: tuple(item.row for item in served[kind.name]) for kind in KINDS}
     return Resources(**rows, source_hash=hashlib.sha256(data).hexdigest())
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """A large file makes millions of objects, none of them garbage in a cycle: looking for that is a quarter of the
-    time."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _top_level(path: str, text: str) -> dict[str, object]:

@@ -3,6 +3,7 @@ to the copy on disk, in this order. Nothing is told before every worker serves i
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -60,6 +61,7 @@ class EtcdSource:
         self.ledger = Ledger(self._layout)
         self.status = EtcdStatus(self.ledger, exposition)
         self._restored: Plan | None = None
+        self._settled = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         path = config.managed.snapshot_cache_path
         self._path = Path(path) if path else None
@@ -102,6 +104,12 @@ class EtcdSource:
         self._tasks.append(loop.create_task(self._follow()))
         if self._cache is not None:
             self._tasks.append(loop.create_task(self._cache.run()))
+
+    async def settled(self, limit: float) -> None:
+        """Wait until there is a configuration, or etcd was asked for one in vain, for at most `limit` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._settled.wait()
 
     async def close(self) -> None:
         """Stop; what was served last is on disk when it returns."""
@@ -171,6 +179,7 @@ class EtcdSource:
         self.ledger.commit_load(plan, now)
         self.status.loaded(plan, now, live=live)
         self._workers.ready()
+        self._settled.set()
         if self._cache is not None and live:
             self._cache.changed()
         for key in new[:MAX_LOGGED]:
@@ -219,6 +228,7 @@ class EtcdSource:
     def failed(self, error: EtcdError) -> None:
         """Tell that etcd cannot be read; everything keeps serving."""
         self.status.failed(seconds())
+        self._settled.set()
         self._log.warn(TARGET, "configuration source unreachable", error=str(error))
 
     def _log_rejection(self, key: bytes, record: Record) -> None:

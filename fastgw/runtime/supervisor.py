@@ -27,6 +27,7 @@ from fastgw.http.certificate import Certificate, CertificateError, renew
 from fastgw.http.listen import address, bind_all
 from fastgw.resources.change import Change, Served, Store, whole
 from fastgw.resources.file import load_resources
+from fastgw.resources.models import Resources
 from fastgw.resources.notices import config_notices, resource_notices
 from fastgw.resources.report import ResourcesError
 from fastgw.runtime.admin import AdminKeys, AdminPages, LoadedRecords
@@ -59,6 +60,8 @@ START_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SETTLE_SECONDS = 0.1
 """Between refusing handshakes and closing: what is connected by then has been accepted and has sent its request."""
+FIRST_SECONDS = 1.0
+"""How long callers are not yet served while etcd is asked for the first time: a restart must not refuse them."""
 LOOK_SECONDS = 5.0
 """How often the files of certificates are looked at."""
 RESPAWN_MAX = 5.0
@@ -127,19 +130,21 @@ class Supervisor:
         self._loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stopping.set)
-        first, applied = await self._first()
+        first, applied = self._first()
         self._check_tls()
         self._bind()
         filling = self._fill_tables()
-        failure = await self._start_workers() or await self.apply(first) or self._boot_failure
+        failure = await self._start_workers() or await self.apply(await first) or self._boot_failure
         if failure is None and filling.done():
             failure = filling.result()
         if failure is not None:
             await self._end_workers()
             raise BootError(failure)
         self._booted = True
-        self._applier.open()
         applied()
+        if self._etcd is not None:
+            await self._etcd.settled(FIRST_SECONDS)
+        self._applier.open()
         self._notify(config_notices(self._config))
         proxy = self._config.proxy
         self._log.info("fastgw", "gateway is ready", addr=proxy.addr, workers=self._count)
@@ -164,15 +169,18 @@ class Supervisor:
         except SettingsError as error:
             raise BootError(f"config load failed: failed to load configuration: {error}") from None
 
-    async def _first(self) -> tuple[Change, Callable[[], None]]:
+    def _first(self) -> "tuple[asyncio.Future[Change], Callable[[], None]]":
         """What to serve at first, and what to call once it is served. Raises BootError for a file with an error."""
         if self._etcd is not None:
-            return await self._etcd.restore(), self._etcd.begin
+            # Beside the start of the workers, which do not serve before they have it.
+            return self._loop.create_task(self._etcd.restore()), self._etcd.begin
         try:
             loaded = self._load()
         except ResourcesError as error:
             raise BootError(str(error)) from None
-        return loaded.change, partial(self._applied_file, loaded)
+        first: asyncio.Future[Change] = self._loop.create_future()
+        first.set_result(loaded.change)
+        return first, partial(self._applied_file, loaded)
 
     def _hang_up(self) -> None:
         if self._etcd is None:

@@ -457,6 +457,19 @@ def test_a_cache_that_cannot_be_read_is_ignored(store: Etcd, tmp_path: Path, con
     assert path.read_bytes() == content
 
 
+def test_restarts_under_load(store: Etcd) -> None:
+    """A caller that waits to be accepted is not refused because etcd has not been read yet."""
+    with following(store, proxy={"workers": 2}) as gw:
+        for _ in range(5):
+            with load(gw.port, 4, lambda: chat_request("fast-chat")) as running:
+                until(lambda: running.answered, lambda count: count > 20)
+                assert gw.stop() == 0
+                gw.start()
+                until(lambda: running.answered, lambda count: count > 60)
+            assert running.failures == []
+            assert set(running.statuses) == {200}
+
+
 def test_edits_under_load(store: Etcd, tmp_path: Path) -> None:
     """No request fails, none sees an older state than one before it, and the last state is soon everywhere."""
     seen = 0

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from msgspec import Struct
 
+from fastgw.core.collector import collector_paused
 from fastgw.resources.change import Change, Put
 from fastgw.resources.decode import Decoded, Rejected, decode
 from fastgw.resources.etcd.layout import Layout, Place
@@ -171,6 +172,10 @@ class Ledger:
     ) -> Plan:
         """Everything that there is, ascending by key. `pins` are those of an earlier process. Alters nothing, so it may
         run in another thread. O(entries); a document that has not changed is not looked at again."""
+        with collector_paused():
+            return self._plan_load(revision, entries, now, pins or {})
+
+    def _plan_load(self, revision: int, entries: Iterable[KeyValue], now: int, pins: Mapping[bytes, Pin]) -> Plan:
         records: dict[bytes, Record] = {}
         puts: list[Put] = []
         dropped: list[bytes] = []
@@ -182,7 +187,7 @@ class Ledger:
             step = self.plan(key, entry.value, entry.revision, now)
             assert step.record is not None
             record, put = step.record, step.put
-            pin = pins.get(key) if pins else None
+            pin = pins.get(key)
             if pin is not None and record.refusal is not None:
                 restored = self._judge(self._layout.place(key), pin.value)
                 if isinstance(restored, Refusal):

@@ -169,6 +169,19 @@ def test_a_load_that_no_worker_takes_is_asked_for_again(board: Board) -> None:
     run(body)
 
 
+def test_what_there_is_to_wait_for(board: Board) -> None:
+    loads, fails, silent = World(board), World(board), World(board)
+
+    async def body() -> None:
+        await loads.source.loaded(loaded(5))
+        await loads.source.settled(60)
+        fails.source.failed(EtcdError("down"))
+        await fails.source.settled(60)
+        await silent.source.settled(0.01)
+
+    run(body)
+
+
 def test_each_rejection_is_logged_once(board: Board) -> None:
     world = World(board)
 

@@ -9,6 +9,7 @@ the rows as they were when it came, then, in order, what has been applied since.
 """
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
@@ -23,7 +24,7 @@ from fastgw.runtime.process import WorkerProcess
 
 STAGE_SECONDS = 10.0
 """How long a worker may take to read what it is sent, or to get ready, before it is replaced."""
-BULK = 256
+BULK = 512
 """Changes of more rows than this are large: they are prepared in slices, off to the side of what serves."""
 PART_BYTES = 32 * 1024
 """A message with rows ends with the one that makes it this long."""
@@ -118,6 +119,8 @@ class Applier:
             self._publish(plan.revision)
         if store is not None:
             self.store = store
+            # These rows stay, and hold no cycles: the collector need not walk them.
+            gc.freeze()
         else:
             self.store.apply(change)
         return None

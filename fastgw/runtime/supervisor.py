@@ -5,6 +5,7 @@ How changes of the configuration reach the workers: `runtime.apply`.
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import os
 import signal
@@ -41,7 +42,7 @@ from fastgw.runtime.link import Announce, Configure, FetchKeys, Keys, Message, M
 from fastgw.runtime.lull import refuse_handshakes
 from fastgw.runtime.outbound import Fetcher
 from fastgw.runtime.overview import Overview
-from fastgw.runtime.process import WorkerProcess
+from fastgw.runtime.process import COLLECTOR, WorkerProcess
 from fastgw.runtime.status import StatusPages
 from fastgw.runtime.surfaces import Surfaces
 from fastgw.state.board import Board
@@ -489,6 +490,7 @@ class Supervisor:
 
 async def run_gateway(path: Path, environ: Mapping[str, str]) -> None:
     """Load the configuration file and run the gateway until it is told to stop. Raises BootError."""
+    gc.set_threshold(*COLLECTOR)
     config = load(path, environ)
     levels, problem = log_levels(config, environ)
     log = Log(levels, asyncio.get_running_loop())

@@ -36,6 +36,7 @@ from fastgw.runtime.grants import WorkerTokens
 from fastgw.runtime.handoff import Taker
 from fastgw.runtime.keys import WorkerKeys
 from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Minted, Part, Serve, Staged, Started, Stop
+from fastgw.runtime.process import COLLECTOR
 from fastgw.state.board import Board
 from fastgw.telemetry.levels import chosen_levels
 from fastgw.telemetry.log import Log
@@ -274,6 +275,6 @@ if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # The supervisor decides; a signal to the whole process group must not reach the workers first.
         signal.signal(number, signal.SIG_IGN)
-    gc.set_threshold(20_000, 50, 100)
+    gc.set_threshold(*COLLECTOR)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main(*(int(argument) for argument in sys.argv[1:])))

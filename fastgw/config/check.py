@@ -83,11 +83,16 @@ def _check_redis_backends(config: Config) -> None:
             raise ConfigError("ratelimit.backend = redis requires a ratelimit.redis block")
         if limits.concurrency_ttl_secs == 0:
             raise ConfigError("ratelimit.concurrency_ttl_secs must be > 0")
-    if limits.redis is not None:
-        _check_redis("ratelimit.redis", limits.redis)
-    if config.cache.redis is not None:
-        _check_redis("cache.redis", config.cache.redis)
+    blocks = [
+        (context, block)
+        for context, block in (("ratelimit.redis", limits.redis), ("cache.redis", config.cache.redis))
+        if block is not None
+    ]
+    for context, block in blocks:
+        _check_redis(context, block)
     _check_tls("upstream.tls", config.upstream.tls)
+    for context, block in blocks:
+        _check_tls(f"{context}.tls", block.tls)
     if config.cache.backend == "redis" and config.cache.redis is None:
         raise ConfigError("cache.backend = redis but cache.redis missing")
 
@@ -102,7 +107,6 @@ def _check_redis(context: str, redis: Redis) -> None:
             raise ConfigError(f"{context}.sentinels must list at least one sentinel when mode = sentinel")
         if not redis.master_name:
             raise ConfigError(f"{context}.master_name is required when mode = sentinel")
-    _check_tls(f"{context}.tls", redis.tls)
 
 
 def _check_tls(block: str, tls: OutboundTls) -> None:

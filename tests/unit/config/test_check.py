@@ -86,16 +86,16 @@ FAILURES: list[tuple[dict[str, object], str]] = [
         "cache.redis.master_name is required when mode = sentinel",
     ),
     (
-        {"cache.redis": {"url": "rediss://h", "tls": {"client_cert_file": "c"}}},
-        "cache.redis.tls.client_cert_file requires cache.redis.tls.client_key_file",
-    ),
-    (
         {"upstream.tls": {"client_cert_file": "c"}},
         "upstream.tls.client_cert_file requires upstream.tls.client_key_file",
     ),
     (
         {"upstream.tls": {"client_key_file": "c"}},
         "upstream.tls.client_key_file requires upstream.tls.client_cert_file",
+    ),
+    (
+        {"cache.redis": {"url": "rediss://h", "tls": {"client_cert_file": "c"}}},
+        "cache.redis.tls.client_cert_file requires cache.redis.tls.client_key_file",
     ),
     ({"cache.backend": "redis"}, "cache.backend = redis but cache.redis missing"),
     ({f"{BUCKETS}.request_e2e_latency": []}, f"{BUCKETS}.request_e2e_latency must list"),

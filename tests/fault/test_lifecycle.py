@@ -532,13 +532,15 @@ def one_error(stderr: str) -> str:
     return stderr[stderr.index("Error: ") :]
 
 
-@pytest.mark.parametrize("label", ["proxy", "metrics"])
+@pytest.mark.parametrize("label", ["proxy", "metrics", "admin"])
 def test_a_taken_port_is_a_boot_failure(tmp_path: Path, label: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as owner:
         address = f"127.0.0.1:{owner.getsockname()[1]}"
         config = boot_config(tmp_path)
         if label == "proxy":
             config["proxy"]["addr"] = address
+        elif label == "admin":
+            config["admin"] = {"addr": address, "admin_keys": ["k"]}
         else:
             config["observability"]["metrics"]["prometheus"]["addr"] = address
         code, stderr = run_to_end(config, tmp_path, resources("http://127.0.0.1:9/v1"))
@@ -560,6 +562,26 @@ def test_bad_configuration_is_a_boot_failure(tmp_path: Path) -> None:
     code, stderr = run_to_end(boot_config(tmp_path, workers=0), tmp_path, resources("http://127.0.0.1:9/v1"))
     assert code == 1
     assert one_error(stderr).startswith("Error: config load failed: failed to load configuration: ")
+
+
+def test_managed_mode_is_refused_and_not_ignored(tmp_path: Path) -> None:
+    config = {**boot_config(tmp_path), "managed": {"enabled": True, "cp_base_url": "https://control.test"}}
+    del config["resources_file"]
+    code, stderr = run_to_end(config, tmp_path)
+    assert code == 1
+    assert "connecting to a control plane is not supported" in one_error(stderr)
+
+
+def test_a_long_report_is_cut(tmp_path: Path) -> None:
+    document = resources("http://127.0.0.1:9/v1")
+    document["models"] = [
+        {**document["models"][0], "display_name": f"m{n}", "provider_key": "none"} for n in range(200)
+    ]
+    code, stderr = run_to_end(boot_config(tmp_path), tmp_path, document)
+    assert code == 1
+    error = one_error(stderr)
+    assert error.startswith(f"Error: resources file {tmp_path}/resources.yaml: 200 error(s):\n  - models[0]")
+    assert re.search(r"\n  … and \d+ more line\(s\)\n$", error)
 
 
 def test_bad_resources_are_a_boot_failure(tmp_path: Path) -> None:

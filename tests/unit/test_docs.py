@@ -90,17 +90,45 @@ def test_the_threat_model_names_tests() -> None:
         assert re.fullmatch(rf"{named}(?:, {named})*", cell), row
 
 
-SECTIONS = [
+PROXY_CORE = [
     *("1", "2", "3", "4.1", "4.2", "4.3", "4.4", "5.1", "5.2", "5.3", "6.1", "6.2", "6.3", "6.4", "6.5", "7.1", "7.2"),
     *("7.3", "8", "9.1", "9.2", "9.3", "10", "11.1", "11.2", "11.3", "11.4", "11.5", "12.1", "12.2", "12.3", "13"),
     *("14.1", "14.2", "14.3", "14.4", "14.5", "14.6", "15.1", "15.2", "15.3", "15.4", "16", "17", "18", "19", "20.1"),
     *("20.2", "20.3", "20.4", "21"),
 ]
+CONFIGURATION = [
+    *("1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "2.1", "2.2", "2.3", "2.4", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6"),
+    *("3.7", "3.8", "4.1", "4.2", "4.3", "5.1", "5.2", "5.3", "5.4", "5.5", "5.6", "6.1", "6.2", "6.3", "6.4", "6.5"),
+    *(f"7.{number}" for number in range(1, 15)),
+    *(
+        "8.1",
+        "8.2",
+        "8.3",
+        "8.4",
+        "8.5",
+        "8.6",
+        "8.7",
+        "9.1",
+        "9.2",
+        "9.3",
+        "9.4",
+        "9.5",
+        "9.6",
+        "10.1",
+        "10.2",
+        "10.3",
+    ),
+    *("11", "12.1", "12.2", "12.3", "13", "14"),
+]
 
 
-def test_every_section_of_the_proxy_core_has_a_test() -> None:
-    rows = block("docs/proxy-core-behaviour.md", "sections")
-    assert [number for number, _, _ in rows] == SECTIONS
+@pytest.mark.parametrize(
+    ("page", "sections"),
+    [("docs/proxy-core-behaviour.md", PROXY_CORE), ("docs/configuration-behaviour.md", CONFIGURATION)],
+)
+def test_every_section_has_a_test(page: str, sections: list[str]) -> None:
+    rows = block(page, "sections")
+    assert [number for number, _, _ in rows] == sections
     for number, _, tests in rows:
         named = re.findall(r"`(tests/[\w/]+\.py)::([\w:]+)`", tests)
         assert named, f"§{number} has no test"

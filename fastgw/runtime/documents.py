@@ -4,15 +4,17 @@ import base64
 import re
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
+from pathlib import Path
 
 from fastgw.http.pages import Page
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @cache
 def html(name: str) -> Page:
     """A page of fastgw/data. Its policy admits its own script and style, by hash, and requests to this listener."""
-    text = files("fastgw").joinpath("data", f"{name}.html").read_text(encoding="utf-8")
+    text = (DATA / f"{name}.html").read_text(encoding="utf-8")
     policy = [
         "default-src 'none'",
         f"script-src {fingerprint(text, 'script')}",

@@ -61,6 +61,7 @@ class Tally:
         latency: Buckets | None = None,
         ttft: Buckets | None = None,
         first: Summary | None = None,
+        failures: Cell | None = None,
     ) -> Tally: ...
     def count(
         self, prompt: int, completion: int, total: int, started: float, headed: float, now: float, ttft: float

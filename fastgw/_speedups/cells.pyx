@@ -343,7 +343,8 @@ cdef class Tally:
     """The series of one kind of outcome, counted together with one call. For one writer.
 
     `requests` rise by 1, `prompt`, `completion` and `total` by the tokens, `durations` get the time to the start of the
-    answer, `latency` that to its end, `ttft` and `first` that to the first chunk of a stream.
+    answer, `latency` that to its end, `ttft` and `first` that to the first chunk of a stream. `failures`, which others
+    may write too, is set back to 0.
     """
 
     cdef tuple requests
@@ -354,9 +355,11 @@ cdef class Tally:
     cdef Buckets latency
     cdef Buckets ttft
     cdef Summary first
+    cdef Cell failures
 
     def __cinit__(self, tuple requests not None, tuple prompt=(), tuple completion=(), tuple total=(),
-                  tuple durations=(), Buckets latency=None, Buckets ttft=None, Summary first=None):
+                  tuple durations=(), Buckets latency=None, Buckets ttft=None, Summary first=None,
+                  Cell failures=None):
         self.requests = requests
         self.prompt = prompt
         self.completion = completion
@@ -365,6 +368,7 @@ cdef class Tally:
         self.latency = latency
         self.ttft = ttft
         self.first = first
+        self.failures = failures
 
     def count(self, int64_t prompt, int64_t completion, int64_t total, double started, double headed, double now,
               double ttft):
@@ -387,6 +391,11 @@ cdef class Tally:
                 self.ttft.put(ttft)
             if self.first is not None:
                 self.first.put(ttft, now)
+        if self.failures is not None:
+            if self.failures.cells.base == NULL:
+                refuse(self.failures.cells, self.failures.index)
+            if cell_load(self.failures.cells.base + self.failures.index):
+                cell_store(self.failures.cells.base + self.failures.index, 0)
 
 
 cdef int bump_all(tuple series, int64_t n) except -1:

@@ -421,7 +421,6 @@ cdef class AnswerReader:
     cdef readonly bytes content_encoding
     cdef readonly bytes location
     cdef readonly bytes content_type
-    cdef readonly bytes request_id
     cdef readonly int fields
     cdef readonly bint overrun          # bytes after the end of the answer: the connection is not reusable
     cdef bint sized
@@ -431,7 +430,7 @@ cdef class AnswerReader:
         self.status = 0
         self.head_done = self.complete = self.keep_alive = self.until_close = self.sized = self.overrun = False
         self.received = 0
-        self.retry_after = self.content_encoding = self.location = self.request_id = self.content_type = None
+        self.retry_after = self.content_encoding = self.location = self.content_type = None
         self.parts = None
         self.fields = 0
 
@@ -457,8 +456,6 @@ cdef class AnswerReader:
         self.fields += 1
         if n == 11 and same(text, n, b"retry-after", 11):
             self.retry_after = stripped(value)
-        elif n == 12 and same(text, n, b"x-request-id", 12):
-            self.request_id = stripped(value)
         elif n == 12 and same(text, n, b"content-type", 12):
             self.content_type = stripped(value)
         elif n == 14 and same(text, n, b"content-length", 14):

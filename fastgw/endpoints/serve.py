@@ -11,7 +11,7 @@ from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import check_declared_length
 from fastgw.gateway.series import UNRESOLVED
 from fastgw.policy.rewrite import UrlRewriter
-from fastgw.telemetry.labels import endpoint_of
+from fastgw.telemetry.labels import FIXED, endpoint_of
 
 Handler = Callable[[Exchange], Coroutine[None, Any, None]]
 
@@ -27,6 +27,7 @@ POST: dict[bytes, Handler] = {
     b"/v1/messages": messages.messages,
     b"/v1/messages/count_tokens": messages.count_tokens,
 }
+ENDPOINTS = {path.encode(): path for path in FIXED}
 MODEL_PREFIX = b"/v1/models/"
 
 REMOVED_TUNNEL = (
@@ -42,8 +43,8 @@ async def serve(ex: Exchange) -> None:
             if ex.gateway.rewriter is not None:
                 rewrite(ex, ex.gateway.rewriter)
             handler = route(ex)
-            ex.under_way = ex.gateway.accounts.in_flight(ex.endpoint)
-            ex.under_way(1)
+            ex.under_way = under_way = ex.gateway.accounts.in_flight[ex.endpoint]
+            under_way(1)
             if ex.gateway.body_limit:
                 await check_declared_length(ex)
             await handler(ex)
@@ -54,7 +55,8 @@ async def serve(ex: Exchange) -> None:
         except Exception as error:
             ex.gateway.log.defect("request failed", error, ex.request_id)
             refuse(ex, internal_error())
-        settle(ex)
+        if not ex.settled:
+            settle(ex)
     except Exception as error:
         # Answering or counting itself failed. The request is over all the same and must not hold up a shutdown.
         ex.gateway.log.defect("answer failed", error, ex.request_id)
@@ -85,12 +87,12 @@ def route(ex: Exchange) -> Handler:
     if method == b"POST":
         handler = POST.get(path)
         if handler is not None:
-            ex.endpoint = path.decode()
+            ex.endpoint = ENDPOINTS.get(path) or endpoint_of(path)
             return handler
     elif method == b"GET" or method == b"HEAD":
         handler = GET.get(path)
         if handler is not None:
-            ex.endpoint = path.decode()
+            ex.endpoint = ENDPOINTS.get(path) or endpoint_of(path)
             return handler
         if names_model(path):
             ex.endpoint = "/v1/models/:id"

@@ -26,9 +26,10 @@ def settle(ex: "Exchange") -> None:
     if ex.settled:
         return
     ex.settled = True
-    if ex.under_way is not None:
-        landed(ex)
-    gateway = ex.gateway
+    under_way, gateway = ex.under_way, ex.gateway
+    if under_way is not None:
+        under_way(-1)
+        ex.under_way = None
     if ex.gone and not ex.head_sent:
         # Nothing was answered: a counter and a line of their own, none of the counters of answers.
         gateway.accounts.cancelled(ex)
@@ -43,8 +44,8 @@ def settle(ex: "Exchange") -> None:
     accounts.tally(ex, event).count(
         ex.prompt_tokens, ex.completion_tokens, ex.total_tokens, ex.started, ex.headed or now, now, ex.ttft
     )
-    if ex.relayed and ex.target is not None and ex.operation in CHAT:
-        accounts.relayed(ex.target, ex.error)
+    if ex.error is not None and ex.relayed and ex.target is not None and ex.operation in CHAT:
+        accounts.broke_off(ex.target, ex.error)
     if gateway.log.access:
         write_lines(ex, event, now)
     if event and accounts.sink is not None:
@@ -65,17 +66,13 @@ def opened(ex: "Exchange") -> None:
     ex.head_sent = True
     ex.status = 200
     ex.headed = monotonic()
-    if ex.under_way is not None:
-        landed(ex)
+    under_way = ex.under_way
+    if under_way is not None:
+        # The answer begins: the request is not in flight any longer.
+        under_way(-1)
+        ex.under_way = None
     if ex.gateway.log.access:
         write_lines(ex, 0, ex.headed)
-
-
-def landed(ex: "Exchange") -> None:
-    """The answer begins, or nobody waits for it any more: the request is not in flight any longer."""
-    if ex.under_way is not None:
-        ex.under_way(-1)
-        ex.under_way = None
 
 
 def attempt_failed(ex: "Exchange", target: Target, failure: GatewayError) -> None:

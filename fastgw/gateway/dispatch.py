@@ -4,6 +4,7 @@ import random
 from functools import partial
 from time import monotonic
 
+from fastgw._speedups.head import AnswerReader
 from fastgw.core.errors import GatewayError, transport_error
 from fastgw.core.fiber import park
 from fastgw.gateway.account import attempt_failed
@@ -30,8 +31,6 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
     Once the head of the answer is out nothing is retried: the relay ends the stream with the error itself.
     """
     operation = target.operations.get(call.operation)
-    explicit = target.retries is not None
-    budget = retry_budget(target.retries, ex.gateway.config.upstream.retries)
     fresh = False
     while True:
         ex.attempts += 1
@@ -43,7 +42,8 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
             return
         except GatewayError as failure:
             attempt_failed(ex, target, failure)
-            if ex.head_sent or ex.attempts > budget or not may_retry(failure, explicit):
+            budget = retry_budget(target.retries, ex.gateway.config.upstream.retries)
+            if ex.head_sent or ex.attempts > budget or not may_retry(failure, target.retries is not None):
                 raise
             # An upstream that closes idle connections may have closed several at once: what broke on a kept one must
             # not break on the next kept one as well.
@@ -56,7 +56,7 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
     """One request to the upstream, on a connection of its own if `fresh`, and the relay of its answer. Raises
     GatewayError or ClientGone."""
     seconds = target.stream_timeout if ex.stream else target.timeout
-    deadline = ex.gateway.deadline(seconds) if seconds is not None else None
+    deadline = ex.gateway.deadlines[seconds] if seconds is not None else None
     if deadline is not None:
         deadline.add(ex)
     try:
@@ -83,8 +83,8 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
                 deadline.add(ex)
             await relay_stream(ex, call, speaker, target, operation, connection, deadline)
         else:
-            out = read_answer(ex, speaker, payload(connection))
-            if lacking(ex, call):
+            out = read_answer(ex, speaker, payload(answer))
+            if not (ex.prompt_tokens and ex.completion_tokens) and lacking(ex, call):
                 release(ex)
                 if deadline is not None:
                     deadline.discard(ex)
@@ -101,7 +101,8 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
     finally:
         if deadline is not None:
             deadline.discard(ex)
-        release(ex)
+        if ex.upstream is not None:
+            release(ex)
 
 
 async def follow(
@@ -158,9 +159,10 @@ def send(
         connection.transport.write(body)
 
 
-def payload(connection: UpstreamConnection) -> bytes:
+def payload(answer: AnswerReader) -> bytes:
     """The body of a whole answer, unpacked. Raises a decode error."""
-    return unpack(connection.answer.take(), connection.answer.content_encoding, MAX_BODY)
+    body, coding = answer.take(), answer.content_encoding
+    return body if coding is None else unpack(body, coding, MAX_BODY)
 
 
 def variables(ex: Exchange, target: Target) -> dict[str, str | None]:

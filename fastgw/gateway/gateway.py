@@ -25,6 +25,19 @@ from fastgw.telemetry.metrics import Registry
 Serve = Callable[[Exchange], Coroutine[None, Any, None]]
 
 
+class Attempts(dict[float, Deadlines[Exchange]]):
+    """The deadline queue for each number of seconds that an attempt may take, made on first use."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __missing__(self, seconds: float) -> Deadlines[Exchange]:
+        made = self[seconds] = Deadlines(self._loop, seconds, _overdue)
+        return made
+
+
 class Gateway:
     """One per worker. `serve` is the coroutine function that answers an exchange."""
 
@@ -67,7 +80,7 @@ class Gateway:
         self.mint = RequestIds().next
         self.in_flight = board.region(worker).in_flight.inc
         self.current = catalog.current
-        self._deadlines: dict[float, Deadlines[Exchange]] = {}
+        self.deadlines = Attempts(loop)
         keepalive = config.downstream.sse_keepalive_interval_secs
         self.keepalive: Deadlines[Exchange] | None = None
         if keepalive:
@@ -75,7 +88,8 @@ class Gateway:
 
     def tidy(self) -> None:
         """Forget deadline queues of lengths that only an older configuration had."""
-        self._deadlines = {seconds: queue for seconds, queue in self._deadlines.items() if queue.due}
+        for seconds in [seconds for seconds, queue in self.deadlines.items() if not queue.due]:
+            del self.deadlines[seconds]
 
     # -- services for exchanges
 
@@ -86,13 +100,6 @@ class Gateway:
             if value is not None and 1 <= len(value) <= 256 and printable(value):
                 return value
         return self.mint()
-
-    def deadline(self, seconds: float) -> Deadlines[Exchange]:
-        """The deadline queue for a number of seconds, made on first use."""
-        deadlines = self._deadlines.get(seconds)
-        if deadlines is None:
-            deadlines = self._deadlines[seconds] = Deadlines(self.loop, seconds, _overdue)
-        return deadlines
 
 
 def printable(value: bytes) -> bool:

@@ -15,7 +15,7 @@ into an answer.
 
 from collections.abc import Callable
 
-from fastgw.gateway.authenticate import authenticate
+from fastgw.gateway.authenticate import authenticate, by_key
 from fastgw.gateway.call import Call
 from fastgw.gateway.dispatch import dispatch
 from fastgw.gateway.exchange import Exchange
@@ -27,7 +27,7 @@ Decode = Callable[[Exchange, bytes], Call]
 
 async def run(ex: Exchange, decode: Decode) -> None:
     """Serve one call of an operation that goes to a model."""
-    await authenticate(ex)
+    by_key(ex) or await authenticate(ex)
     ex.counted = True
     call = decode(ex, ready(ex) or await receive(ex))
     ex.stream = call.stream

@@ -12,7 +12,7 @@ def resolve(ex: Exchange, name: str) -> Target:
     caller = ex.caller
     assert caller is not None
     ex.alias = name
-    target = ex.snapshot.model(name)
+    target = ex.snapshot.models.get(name) or ex.snapshot.model(name)
     if target is None:
         raise unknown_model(name)
     if name not in caller.granted:

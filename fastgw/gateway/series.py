@@ -36,6 +36,20 @@ E2E = frozenset(("chat", "messages", "responses", "a2a"))
 TTFT = frozenset(("chat", "messages"))
 
 
+class InFlight(dict[str, Callable[[int], None]]):
+    """By endpoint, what adds to the requests whose answer has not begun."""
+
+    __slots__ = ("_registry",)
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def __missing__(self, endpoint: str) -> Callable[[int], None]:
+        labels = (endpoint, inbound_protocol(endpoint))
+        found = self[endpoint] = self._registry.gauge("proxy_in_flight_requests", labels).inc
+        return found
+
+
 class Accounts:
     """Counters of one worker. `sink` is told of every usage event (gateway/events.py makes the record); without one
     they are counted and nothing more."""
@@ -54,7 +68,7 @@ class Accounts:
         self._buckets = buckets or Buckets()
         self._env_id = env_id or UNKNOWN
         self._client_of: dict[bytes | None, str] = {}
-        self._in_flight: dict[str, Callable[[int], None]] = {}
+        self.in_flight = InFlight(registry)
         self.sink: Sink | None = None
         self.allowed = registry.counter("auth_decisions_total", ("api_key", "allowed", "none")).inc
 
@@ -68,15 +82,7 @@ class Accounts:
         """A caller was turned away."""
         self._registry.counter("auth_decisions_total", (method, "denied", reason)).inc()
 
-    # -- requests under way
-
-    def in_flight(self, endpoint: str) -> Callable[[int], None]:
-        """Adds to the requests whose answer has not begun."""
-        found = self._in_flight.get(endpoint)
-        if found is None:
-            labels = (endpoint, inbound_protocol(endpoint))
-            found = self._in_flight[endpoint] = self._registry.gauge("proxy_in_flight_requests", labels).inc
-        return found
+    # -- outcomes
 
     def cancelled(self, ex: "Exchange") -> None:
         """A caller left before the head of its answer."""
@@ -88,8 +94,6 @@ class Accounts:
         """A body declared more than the limit; `outcome` tells how reading the rest of it ended."""
         labels = (endpoint, inbound_protocol(endpoint), outcome)
         self._registry.counter("proxy_request_body_limit_rejections_total", labels).inc()
-
-    # -- outcomes
 
     def refused(self, endpoint: str, status: int, now: float) -> None:
         """A request that was answered, at once, before it became an exchange."""
@@ -108,13 +112,10 @@ class Accounts:
         if ex.operation in CHAT and tells_of_health(failure):
             self._failures.failed(row.name)
 
-    def relayed(self, target: Target, failure: GatewayError | None) -> None:
-        """A chat was relayed to its end, or to a failure on the way."""
-        row = target.row or target
-        if failure is None:
-            self._failures.succeeded(row.name)
-        elif tells_of_health(failure):
-            self._failures.failed(row.name)
+    def broke_off(self, target: Target, failure: GatewayError) -> None:
+        """The relay of a chat ended with a failure. (One that succeeds is counted by its tally.)"""
+        if tells_of_health(failure):
+            self._failures.failed((target.row or target).name)
 
     def tally(self, ex: "Exchange", event: int) -> Tally:
         """The series for the outcome of this exchange, whose end is a usage event with this status, or 0 for none."""
@@ -149,14 +150,17 @@ class Accounts:
         requests, durations = self._request(usage, streamed, ex.status)
         if event:
             requests += self._event(endpoint, event, model, row)
-        latency = ttft = first = None
+        latency = ttft = first = failures = None
         slo = (self._env_id, endpoint, model, provider, status_class(ex.status), streamed)
         if handler in E2E:
             latency = histogram("request_e2e_latency_seconds", slo, self._buckets.request_e2e_latency)
         if not ex.relayed or row is None:
             return Tally(requests, durations=durations, latency=latency)
+        success = event == LEFT or event < 400
         if handler in TRACKED:
-            requests += self._attempt(row, event == LEFT or event < 400)
+            requests += self._attempt(row, success)
+        if success and ex.operation in CHAT:
+            failures = self._failures.of(row.name)
         if ex.stream and handler in TTFT:
             ttft = histogram("request_ttft_seconds", slo, self._buckets.request_ttft)
             first = self._registry.summary("llm_time_to_first_token_seconds", usage)
@@ -165,7 +169,7 @@ class Accounts:
             for kind in ("input", "output", "total")
         )
         consumed = counter("tokens_consumed_total", (provider, model))
-        return Tally(requests, prompt, completion, (*total, consumed), durations, latency, ttft, first)
+        return Tally(requests, prompt, completion, (*total, consumed), durations, latency, ttft, first, failures)
 
     def _request(
         self, usage: tuple[str, ...], streamed: str, status: int

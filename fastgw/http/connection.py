@@ -318,7 +318,7 @@ class Connection(asyncio.Protocol):
                 self._pump()
             elif reader.head is not None:
                 self.server.head_deadline.add_once(self)
-        if self._must_pause():
+        if reader.queue and self._must_pause():
             self._pause_reading()
 
     def _parse(self, data: bytes | memoryview) -> None:
@@ -384,7 +384,7 @@ class Connection(asyncio.Protocol):
             self._pumping = False
         if self.exchange is None and not self._closing and not self.write_paused:
             self._rest()
-        if self._must_pause():
+        if self._reader.queue and self._must_pause():
             self._pause_reading()
         elif self._read_paused:
             self._resume_reading()
@@ -445,8 +445,6 @@ class Connection(asyncio.Protocol):
     def _must_pause(self) -> bool:
         reader = self._reader
         queue = reader.queue
-        if not queue:
-            return False
         return len(queue) > MAX_PIPELINE or (reader.reading_body and queue[-1].received > READ_AHEAD)
 
     def _pause_reading(self) -> None:

@@ -57,7 +57,7 @@ class Server:
         dialect: Callable[[bytes], Dialect] = lambda path: "openai",
         refused: Callable[[Refused], None] = lambda refused: None,
         idle_timeout: float = 0.0,
-        draining: Callable[[], bool] = lambda: False,
+        draining: Callable[[], int] = lambda: 0,
         changed: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.exchange = make

@@ -17,7 +17,6 @@ import msgspec
 import uvloop
 
 from fastgw import __version__
-from fastgw._speedups.head import Request
 from fastgw.config.schema import Config
 from fastgw.core.proxies import Proxies
 from fastgw.core.tables import SOURCES, Shared
@@ -29,7 +28,6 @@ from fastgw.gateway.draft import Draft
 from fastgw.gateway.exchange import Exchange, dialect_of
 from fastgw.gateway.gateway import Gateway
 from fastgw.http.certificate import Pair
-from fastgw.http.connection import Connection
 from fastgw.http.listen import Acceptor
 from fastgw.http.server import Server
 from fastgw.runtime.grants import WorkerTokens
@@ -195,20 +193,17 @@ class Worker:
             catalog,
         )
 
-        def make(connection: Connection, request: Request) -> Exchange:
-            return Exchange(gateway, connection, request)
-
         server = partial(
             Server,
             loop,
-            make,
+            partial(Exchange, gateway),
             server_token=f"{config.namespace.upper()}/{__version__}".encode(),
             mint=gateway.mint,
             request_id=gateway.request_id,
             dialect=dialect_of,
             refused=lambda refused: refusal(gateway, *refused),
             id_field=f"x-{config.namespace}-request-id".encode(),
-            draining=lambda: bool(self._board.draining()),
+            draining=self._board.draining,
         )
         self._server = server(
             idle_timeout=float(config.downstream.idle_timeout_secs), changed=self._region.connections.inc

@@ -1,5 +1,6 @@
 """How often in a row a model failed: one number per display name, common to all workers."""
 
+from fastgw._speedups.cells import Cell
 from fastgw.state.named import NamedCells
 
 DEGRADED, UNHEALTHY = 4, 8
@@ -18,11 +19,10 @@ class Failures:
         if slot is not None:
             self._named.add(slot, 1)
 
-    def succeeded(self, model: str) -> None:
-        """The row of failures is over."""
+    def of(self, model: str) -> Cell | None:
+        """The number of failures, which a success sets back to 0; None when there was no room for the model."""
         slot = self._slot(model)
-        if slot is not None and self._named.get(slot):
-            self._named.set(slot, 0)
+        return None if slot is None else self._named.cell(slot)
 
     def level(self, model: str) -> int:
         """0 below 4 failures in a row, 1 from 4, 2 from 8."""

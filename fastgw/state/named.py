@@ -7,7 +7,7 @@ gateway can follow as many names in its life as the table has room for. A name w
 
 from hashlib import blake2b
 
-from fastgw._speedups.cells import Cells
+from fastgw._speedups.cells import Cell, Cells
 
 PROBES = 64
 """Slots that are looked at for a name. A table that is half full needs three on average."""
@@ -27,7 +27,7 @@ class NamedCells:
         return cls(Cells(-1, 2 * slots), 0, slots)
 
     def claim(self, name: str) -> int | None:
-        """The index of the value of a name, for `add`, `get` and `set`; None when there is no room."""
+        """The index of the value of a name, for `add` and `cell`; None when there is no room."""
         key, index = self._find(name)
         while index is not None and not self._cells.cas(index, 0, key) and self._cells.get(index) != key:
             # Somebody else took the slot in this moment, for another name.
@@ -43,11 +43,9 @@ class NamedCells:
         """Count; any number of writers."""
         self._cells.add(index, n)
 
-    def get(self, index: int) -> int:
-        return self._cells.get(index)
-
-    def set(self, index: int, value: int) -> None:
-        self._cells.set(index, value)
+    def cell(self, index: int) -> Cell:
+        """A value by itself, for those who read it often or set it back. `Cell.inc` loses what others count."""
+        return Cell(self._cells, index)
 
     def _find(self, name: str) -> tuple[int, int | None]:
         """The hash of a name and its slot: its own, else the free one where it belongs."""

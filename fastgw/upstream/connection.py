@@ -105,7 +105,8 @@ class UpstreamConnection(asyncio.Protocol):
         moment for the end of a message whose useful part is over, or is closed."""
         self._owner = self._sink = None
         answer = self.answer
-        self.resume_reading()
+        if self._paused:
+            self.resume_reading()
         if not self.alive:
             return
         if answer.complete:

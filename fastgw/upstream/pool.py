@@ -142,7 +142,8 @@ class Pool:
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is complete."""
         limit = self._settings.max_idle
-        self._lingering.discard(connection)
+        if self._lingering.due:
+            self._lingering.discard(connection)
         if self._retired or (limit is not None and len(self._idle) >= limit):
             connection.close()
             return

@@ -293,7 +293,7 @@ class World:
             id_field=b"x-fastgw-request-id",
             request_id=self.gateway.request_id,
             idle_timeout=idle_timeout,
-            draining=lambda: bool(self.board.draining()),
+            draining=self.board.draining,
             changed=region.connections.inc,
         )
         self.seen: list[bytes] = []

@@ -82,7 +82,6 @@ def read_answers(pieces: Iterable[bytes]) -> tuple[object, ...]:
         reader.retry_after,
         reader.content_encoding,
         reader.location,
-        reader.request_id,
         reader.overrun,
         body,
         end,

@@ -286,7 +286,7 @@ def test_an_answer() -> None:
     assert reader.head_done
     assert not reader.complete
     assert (reader.status, reader.keep_alive, reader.until_close, reader.fields) == (429, True, False, 5)
-    assert (reader.retry_after, reader.request_id) == (b"7", b"r")
+    assert reader.retry_after == b"7"
     assert (reader.location, reader.content_encoding) == (b"/l", b"gzip")
     parser.feed_data(b"llo")
     assert reader.complete

@@ -386,7 +386,7 @@ def test_the_gauge_falls_with_the_head_or_the_end(desk: Desk) -> None:
 
     for finish in (settle, opened):
         ex = desk.exchange(status=200, head_sent=True)
-        ex.under_way = desk.accounts.in_flight(ex.endpoint)
+        ex.under_way = desk.accounts.in_flight[ex.endpoint]
         ex.under_way(1)
         assert waiting() == 1
         finish(ex)

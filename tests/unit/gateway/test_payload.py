@@ -12,55 +12,55 @@ from fastgw.gateway.coding import Inflating, inflater, unpack_start
 from fastgw.gateway.dispatch import payload
 
 
-def connection(body: bytes, coding: bytes | None) -> Any:
-    return SimpleNamespace(answer=SimpleNamespace(take=lambda: body, content_encoding=coding))
+def answer(body: bytes, coding: bytes | None) -> Any:
+    return SimpleNamespace(take=lambda: body, content_encoding=coding)
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b"x-gzip"])
 def test_gzip_is_inflated(coding: bytes) -> None:
-    assert payload(connection(gzip.compress(b"{}"), coding)) == b"{}"
+    assert payload(answer(gzip.compress(b"{}"), coding)) == b"{}"
 
 
 @pytest.mark.parametrize("coding", [None, b"identity", b"Identity"])
 def test_plain_bodies_are_left_alone(coding: bytes | None) -> None:
-    assert payload(connection(b"{}", coding)) == b"{}"
+    assert payload(answer(b"{}", coding)) == b"{}"
 
 
 def test_what_inflates_beyond_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "MAX_BODY", 100_000)
-    assert len(payload(connection(gzip.compress(b"x" * 100_000), b"gzip"))) == 100_000
+    assert len(payload(answer(gzip.compress(b"x" * 100_000), b"gzip"))) == 100_000
     with pytest.raises(UpstreamFailure, match="truncated or too large"):
-        payload(connection(gzip.compress(b"x" * 100_001), b"gzip"))
+        payload(answer(gzip.compress(b"x" * 100_001), b"gzip"))
     with pytest.raises(UpstreamFailure, match="truncated or too large"):
-        payload(connection(gzip.compress(b"x" * 50_000_000), b"gzip"))
+        payload(answer(gzip.compress(b"x" * 50_000_000), b"gzip"))
 
 
 @pytest.mark.parametrize("body", [b"", b"no gzip", gzip.compress(b"{}")[:-9]])
 def test_broken_bodies_are_refused(body: bytes) -> None:
     with pytest.raises(UpstreamFailure) as caught:
-        payload(connection(body, b"gzip"))
+        payload(answer(body, b"gzip"))
     assert (caught.value.status, caught.value.type) == (502, "upstream_decode_error")
 
 
 @pytest.mark.parametrize("coding", [b"br", b"deflate", b"zstd", b"gzip, gzip", b""])
 def test_other_codings_are_refused(coding: bytes) -> None:
     with pytest.raises(UpstreamFailure, match="content encoding is not supported"):
-        payload(connection(b"{}", coding))
+        payload(answer(b"{}", coding))
 
 
 def test_members_in_a_row_are_one_body() -> None:
     """RFC 1952 §2.2."""
-    assert payload(connection(gzip.compress(b"{") + gzip.compress(b"}"), b"gzip")) == b"{}"
+    assert payload(answer(gzip.compress(b"{") + gzip.compress(b"}"), b"gzip")) == b"{}"
     with pytest.raises(UpstreamFailure, match="truncated or too large"):
-        payload(connection(gzip.compress(b"{") + gzip.compress(b"}")[:-1], b"gzip"))
+        payload(answer(gzip.compress(b"{") + gzip.compress(b"}")[:-1], b"gzip"))
 
 
 def test_members_together_keep_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "MAX_BODY", 100_000)
     half = gzip.compress(b"x" * 50_000)
-    assert len(payload(connection(half * 2, b"gzip"))) == 100_000
+    assert len(payload(answer(half * 2, b"gzip"))) == 100_000
     with pytest.raises(UpstreamFailure, match="truncated or too large"):
-        payload(connection(half * 2 + gzip.compress(b"x"), b"gzip"))
+        payload(answer(half * 2 + gzip.compress(b"x"), b"gzip"))
 
 
 class Relay:

@@ -63,7 +63,7 @@ def test_processes_that_claim_at_once_agree() -> None:
         running = [subprocess.Popen(command, pass_fds=[board.fd], env=os.environ) for _ in range(4)]
         assert [each.wait(60) for each in running] == [0] * 4
         assert {board.named.value(str(number)) for number in range(500)} == {4}
-        taken = sum(board.named.get(len(board.cells) - 2 * NAMES + 2 * slot) != 0 for slot in range(NAMES))
+        taken = sum(board.cells.get(len(board.cells) - 2 * NAMES + 2 * slot) != 0 for slot in range(NAMES))
         assert taken == 500
     finally:
         board.close()
@@ -79,9 +79,11 @@ def test_levels() -> None:
         levels.append(one.level("m"))
     assert levels == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
     assert one.level("n") == 0
-    other.succeeded("m")
+    count = other.of("m")
+    assert count is not None
+    count.set(0)
     assert one.level("m") == 0
-    one.succeeded("never failed")
+    assert one.of("never failed") is not None
     assert one.level("never failed") == 0
 
 
@@ -91,5 +93,5 @@ def test_a_model_without_room_is_healthy() -> None:
     failures = Failures(named)
     for _ in range(20):
         failures.failed("second")
-        failures.succeeded("third")
+    assert failures.of("third") is None
     assert failures.level("second") == 0

@@ -162,7 +162,7 @@ class EtcdSource:
 
     async def loaded(self, loaded: Loaded) -> None:
         """Serve all of it. Raises EtcdError when the workers cannot."""
-        plan = await asyncio.to_thread(self.ledger.plan_load, loaded.revision, loaded.entries, seconds())
+        plan = await asyncio.to_thread(self._plan_all, loaded)
         failure = await self._workers.apply(plan.change) if any(plan.change) else None
         if failure is not None:
             raise EtcdError(f"the configuration cannot be applied: {failure}")
@@ -171,6 +171,13 @@ class EtcdSource:
         self._log.info(
             TARGET, "configuration loaded from etcd", revision=plan.revision, keys=len(plan.records), rejected=rejected
         )
+
+    def _plan_all(self, loaded: Loaded) -> Plan:
+        plan = self.ledger.plan_load(loaded.revision, loaded.entries, seconds())
+        # Freed here and bit by bit: all at once would stop the event loop for the time that it takes.
+        while loaded.entries:
+            del loaded.entries[-1000:]
+        return plan
 
     def _commit(self, plan: Plan, *, live: bool) -> None:
         known = self.ledger.records

@@ -73,13 +73,17 @@ class Step(NamedTuple):
 
 class Plan(NamedTuple):
     """What a full load does. `refused`: the keys whose documents are not served (new ones and old ones), `dropped`:
-    those whose pinned document could not be restored."""
+    those whose pinned document could not be restored, `noted`: those that need attention. `differs`: other bytes are
+    served than before."""
 
     revision: int
     records: dict[bytes, Record]
     change: Change
     refused: tuple[bytes, ...]
     dropped: tuple[bytes, ...]
+    noted: tuple[bytes, ...]
+    tally: "Tally"
+    differs: bool
 
 
 class Seen(NamedTuple):
@@ -206,18 +210,21 @@ class Ledger:
             if key not in records and record.served() is not None
         )
         refused = tuple(key for key, record in records.items() if record.refusal is not None)
-        return Plan(revision, records, Change(tuple(puts), tuple(deletes)), refused, tuple(dropped))
+        noted = tuple(key for key, record in records.items() if record.refusal is not None or record.ignored)
+        tally = Tally()
+        for key, record in records.items():
+            tally.add(self.place(key).kind, record)
+        change = Change(tuple(puts), tuple(deletes))
+        return Plan(revision, records, change, refused, tuple(dropped), noted, tally, _differs(self.records, records))
 
     def commit_load(self, plan: Plan, now: int) -> None:
-        """The plan is served. O(records)."""
-        before, seen = self.records, self.rejections
+        """The plan, which was made of the state as it is, is served. O(keys that need attention)."""
+        seen = self.rejections
         self.records, self.rejections, self.partial = plan.records, {}, {}
-        self.tally = Tally()
-        for key, record in plan.records.items():
-            self.tally.add(self.place(key).kind, record)
-            if record.refusal is not None or record.ignored:
-                self._remember(key, record, seen.get(key), now)
-        if self.revision is None or _differs(before, plan.records):
+        self.tally = plan.tally
+        for key in plan.noted:
+            self._remember(key, plan.records[key], seen.get(key), now)
+        if self.revision is None or plan.differs:
             self._advance(now)
         self.revision = plan.revision
         self.observed_at = now

@@ -21,3 +21,14 @@ def test_it_is_on_again_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), collector_paused():
         raise ZeroDivisionError
     assert gc.isenabled()
+
+
+def test_what_was_made_meanwhile_is_not_walked_afterwards() -> None:
+    frozen = gc.get_freeze_count()
+    with collector_paused():
+        made = [[number] for number in range(10_000)]
+    try:
+        assert gc.get_freeze_count() >= frozen + len(made)
+        assert gc.get_count()[0] < len(made)
+    finally:
+        gc.unfreeze()

@@ -1,7 +1,7 @@
 """Provider keys, models, API keys: their types, and the file they are read from."""
 
 from fastgw.resources.file import load_resources
-from fastgw.resources.models import ApiKey, Model, ProviderKey, Resources, Row, decode_resources, encode_resources
+from fastgw.resources.models import ApiKey, Model, ProviderKey, Resources, Row
 from fastgw.resources.report import FileProblem, ResourcesError
 
 __all__ = [
@@ -12,7 +12,5 @@ __all__ = [
     "Resources",
     "ResourcesError",
     "Row",
-    "decode_resources",
-    "encode_resources",
     "load_resources",
 ]

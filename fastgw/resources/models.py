@@ -298,17 +298,3 @@ class Resources(Struct, frozen=True, kw_only=True):
     rate_limit_policies: tuple[Row[RateLimitPolicy], ...] = ()
     passthrough_routes: tuple[Row[PassthroughRoute], ...] = ()
     source_hash: str
-
-
-_encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(Resources)
-
-
-def encode_resources(resources: Resources) -> bytes:
-    """The form in which validated resources travel to worker processes."""
-    return _encoder.encode(resources)
-
-
-def decode_resources(data: bytes) -> Resources:
-    """The inverse of :func:`encode_resources`. Raises :class:`msgspec.MsgspecError` for anything else."""
-    return _decoder.decode(data)

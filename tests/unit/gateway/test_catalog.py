@@ -250,7 +250,7 @@ async def test_what_is_replaced_is_freed_without_the_collector(rows: Rows) -> No
         gc.enable()
 
 
-def test_nothing_of_ten_thousand_edits_stays() -> None:
+def test_nothing_of_thousands_of_edits_stays() -> None:
     async def scenario() -> None:
         pools = Pools(asyncio.get_running_loop(), PoolSettings())
         rows = Rows(Compiler(Config(proxy=Proxy(addr="127.0.0.1:1")), pools, Log(0)))

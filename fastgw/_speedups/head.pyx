@@ -421,6 +421,7 @@ cdef class AnswerReader:
     cdef readonly bytes content_encoding
     cdef readonly bytes location
     cdef readonly bytes content_type
+    cdef readonly bytes error_type
     cdef readonly int fields
     cdef readonly bint overrun          # bytes after the end of the answer: the connection is not reusable
     cdef bint sized
@@ -430,7 +431,7 @@ cdef class AnswerReader:
         self.status = 0
         self.head_done = self.complete = self.keep_alive = self.until_close = self.sized = self.overrun = False
         self.received = 0
-        self.retry_after = self.content_encoding = self.location = self.content_type = None
+        self.retry_after = self.content_encoding = self.location = self.content_type = self.error_type = None
         self.parts = None
         self.fields = 0
 
@@ -462,6 +463,8 @@ cdef class AnswerReader:
             self.sized = True
         elif n == 16 and same(text, n, b"content-encoding", 16):
             self.content_encoding = stripped(value)
+        elif n == 16 and same(text, n, b"x-amzn-errortype", 16):
+            self.error_type = stripped(value)
         elif n == 17 and same(text, n, b"transfer-encoding", 17):
             self.sized = True
         elif n == 8 and same(text, n, b"location", 8):

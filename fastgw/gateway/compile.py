@@ -169,6 +169,9 @@ class Compiler:
             flatten=endpoint.flatten,
             grant=endpoint.grant,
             located=endpoint.located,
+            edited=endpoint.edited,
+            sign=endpoint.sign,
+            series=endpoint.series,
         )
 
     def owner(self, provider: str | None) -> str | None:

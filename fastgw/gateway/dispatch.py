@@ -2,7 +2,8 @@
 
 import random
 from functools import partial
-from time import monotonic
+from time import monotonic, time
+from typing import cast
 
 from fastgw._speedups.head import AnswerReader
 from fastgw.core.errors import GatewayError, transport_error
@@ -17,7 +18,7 @@ from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, arrived, move
 from fastgw.gateway.relay import call_id, read_answer, relay_stream, release
 from fastgw.gateway.snapshot import Operation, Target
 from fastgw.policy.retry import backoff, may_retry, retry_budget
-from fastgw.providers.adapter import Speaker
+from fastgw.providers.adapter import Series, Speaker
 from fastgw.providers.failures import BODY_LIMIT, answer_failure
 from fastgw.upstream.connection import MAX_BODY, UpstreamConnection
 
@@ -62,7 +63,7 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
     try:
         speaker: Speaker = call if operation.translate is None else operation.translate(call, target)
         body = speaker.upstream_body(target)
-        if target.overrides is not None:
+        if target.overrides is not None and operation.edited:
             body = target.overrides.apply_body(body, flatten=operation.flatten)
         credential = await bearer(ex, operation.grant) if operation.grant is not None else b""
         connection = (None if fresh else operation.pool.take()) or await dial(ex, operation)
@@ -71,19 +72,18 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         if 300 <= connection.answer.status < 400:
             connection = await follow(ex, target, operation, body, credential, connection)
         answer = connection.answer
-        if answer.status == 407 and operation.pool.forwarding:
-            # RFC 9110 §15.5.8: the proxy's own answer, not the provider's.
-            raise transport_error("the proxy answered 407")
         if not 200 <= answer.status < 300:
-            reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
-            raise answer_failure(answer.status, reason, answer.retry_after, operation.family, own=operation.native)
+            raise refused(answer, operation)
         ex.relayed = True
         if ex.stream:
             if deadline is not None:
                 deadline.add(ex)
             await relay_stream(ex, call, speaker, target, operation, connection, deadline)
         else:
-            out = read_answer(ex, speaker, payload(answer))
+            whole = payload(answer)
+            if operation.series:
+                whole = await ask_on(ex, cast(Series, speaker), target, operation, credential, whole)
+            out = read_answer(ex, speaker, whole)
             if not (ex.prompt_tokens and ex.completion_tokens) and lacking(ex, call):
                 release(ex)
                 if deadline is not None:
@@ -103,6 +103,35 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
             deadline.discard(ex)
         if ex.upstream is not None:
             release(ex)
+
+
+async def ask_on(
+    ex: Exchange, speaker: Series, target: Target, operation: Operation, credential: bytes, whole: bytes
+) -> bytes:
+    """The remaining requests of a series, one after the other; the last answer. Raises GatewayError or ClientGone."""
+    ex.relayed = False  # a part is no answer
+    while (body := speaker.following(whole)) is not None:
+        release(ex)
+        connection = operation.pool.take() or await dial(ex, operation)
+        send(ex, connection, target, operation, body, credential)
+        await park()
+        if 300 <= connection.answer.status < 400:
+            connection = await follow(ex, target, operation, body, credential, connection)
+        if not 200 <= connection.answer.status < 300:
+            raise refused(connection.answer, operation)
+        whole = payload(connection.answer)
+    ex.relayed = True
+    return whole
+
+
+def refused(answer: AnswerReader, operation: Operation) -> GatewayError:
+    """The failure that an answer without success is."""
+    if answer.status == 407 and operation.pool.forwarding:
+        # RFC 9110 §15.5.8: the proxy's own answer, not the provider's.
+        return transport_error("the proxy answered 407")
+    reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
+    wait, name = answer.retry_after, answer.error_type
+    return answer_failure(answer.status, reason, wait, operation.family, own=operation.native, name=name)
 
 
 async def follow(
@@ -144,12 +173,14 @@ def send(
     credential: bytes,
 ) -> None:
     """Hand the request to the connection, which is `ex.upstream` from now on: constant head, request id, credential of
-    a grant, length, body."""
+    a grant, configured fields, signature, length, body."""
     ex.upstream = connection
     head = operation.stream_head if ex.stream else operation.head
     extra = credential if operation.own else b""
     if target.overrides is not None and operation.own:
         extra += target.overrides.headers(variables(ex, target), ex.request.fields)
+    if operation.sign is not None and operation.own:
+        extra += operation.sign(b"%b%b\r\n%b" % (head, ex.request_id, extra), body, time())
     if len(body) <= JOIN_LIMIT:
         request = b"%b%b\r\n%bContent-Length: %d\r\n\r\n%b" % (head, ex.request_id, extra, len(body), body)
         connection.send(ex, request, streaming=ex.stream)

@@ -3,7 +3,7 @@
 from time import monotonic
 
 from fastgw.core.deadlines import Deadlines
-from fastgw.core.errors import ClientGone, UpstreamFailure, decode_error, render_event, stream_aborted
+from fastgw.core.errors import ClientGone, UpstreamFailure, decode_error, render_event, stream_aborted, transport_error
 from fastgw.core.fiber import park
 from fastgw.gateway.account import opened, settle
 from fastgw.gateway.call import Call
@@ -258,6 +258,8 @@ class StreamRelay:
             )
         if kind == 3:
             return decode_error("stream frame is too large")
+        if kind == 4:
+            return transport_error("the stream is damaged or incomplete")
         wanted = "a chat completion chunk" if self._operation.family == "openai" else "an event of its protocol"
         return decode_error(f"stream frame is not {wanted}")
 

@@ -17,7 +17,7 @@ from fastgw.core.errors import GatewayError
 from fastgw.core.grants import Grant
 from fastgw.gateway.tables import Version, ids
 from fastgw.policy.access import ModelPatterns, Networks, best_wildcard, substitute
-from fastgw.providers.adapter import Translate
+from fastgw.providers.adapter import Sign, Translate
 from fastgw.providers.failures import Family
 from fastgw.providers.overrides import Overrides
 from fastgw.providers.place import UpstreamURL
@@ -87,6 +87,9 @@ class Operation:
     flatten: bool = True
     grant: Grant | None = None
     located: bool = False
+    edited: bool = True
+    sign: Sign | None = None
+    series: bool = False
 
 
 Flaws = dict[str, Callable[[], GatewayError]]

@@ -36,8 +36,9 @@ class RelayedStream(Protocol):
     `feed` takes bytes of the upstream's body, split anywhere, and returns bytes for the caller, framed for its HTTP
     version. `frames` counts the events read. `ended`: the stream is complete and its end was returned. `failure`: 0,
     or 1 an event that reports an error (its payload is in `failure_data`), 2 an event that is not understood, 3 an
-    event that is too large; nothing more is read then. `fail` ends the caller's stream with an error event whose data
-    is `payload`; b"" when the dialect has no way to say so, then the connection is cut. Counters are the largest seen.
+    event that is too large, 4 bytes that are no whole events; nothing more is read then. `fail` ends the caller's
+    stream with an error event whose data is `payload`; b"" when the dialect has no way to say so, then the connection
+    is cut. Counters are the largest seen.
     `said` is what the caller was told, for counting: content, reasoning, names and arguments of tools, at most about
     1 MiB; `said_beyond` the bytes that were not kept. Once completion tokens were reported nothing needs to be kept.
     `id` and `served_model` are the upstream's names for the answer and for its model, b"" until known.
@@ -95,13 +96,21 @@ class Speaker(Protocol):
     """One attempt's side of the conversation with the upstream. A call is the speaker of its own dialect."""
 
     def upstream_body(self, target: Any, /) -> bytes:
-        """The request body, before the overrides of the provider key."""
+        """The request body, before the overrides of the provider key if those apply."""
 
     def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
         """A whole answer in the caller's dialect. Raises `UpstreamFailure` when the upstream's is not understood."""
 
     def relay(self, target: Any, /, *, chunked: bool) -> RelayedStream:
         """A fresh translator of the upstream's stream."""
+
+
+class Series(Speaker, Protocol):
+    """A speaker that needs several requests, one after the other, for its answer."""
+
+    def following(self, body: bytes, /) -> bytes | None:
+        """The body of the next request, given a whole answer; None when that was the last one, which is what `answer`
+        gets. Raises a decode error."""
 
 
 class Dialect(Protocol):
@@ -163,6 +172,9 @@ class Translator(Protocol):
 Translate = Callable[[Any, Any], Speaker]
 """(call, target) -> the speaker of one attempt."""
 
+Sign = Callable[[bytes, bytes, float], bytes]
+"""(head, body, Unix time) -> the lines to add to the head, which says everything else and ends with a whole line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -171,7 +183,8 @@ class Endpoint:
     Heads as made by `place.request_head`. `family` is the vocabulary of errors. `native`: relayed as it is,
     content type included; a 4xx keeps its error object. `flatten`: `content_list_to_string` applies.
     `grant`: where the bearer token of each request comes from, when the secret is none. `located`: the URL names the
-    model, so that each name that a wildcard serves has an endpoint of its own.
+    model, so that each name that a wildcard serves has an endpoint of its own. `edited`: the key's body overrides
+    apply to what the speaker makes. `sign`: each request is signed. `series`: the speaker is a Series.
     """
 
     url: UpstreamURL
@@ -183,6 +196,9 @@ class Endpoint:
     flatten: bool = True
     grant: Grant | None = None
     located: bool = False
+    edited: bool = True
+    sign: Sign | None = None
+    series: bool = False
 
 
 class Adapter(Protocol):

@@ -10,8 +10,9 @@ from fastgw.providers.heard import Heard
 
 NO_FRAME = (b"", b"")
 NO_TOOL = (-1, b"", b"")
-IN_BAND, BAD, LARGE = 1, 2, 3
-"""Values of `failure`: the upstream reports an error; an event is not understood; an event is too large."""
+IN_BAND, BAD, LARGE, BROKEN = 1, 2, 3, 4
+"""Values of `failure`: the upstream reports an error; an event is not understood; an event is too large; the bytes are
+no whole events."""
 
 
 class EventDecoder:

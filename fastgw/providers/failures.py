@@ -66,6 +66,16 @@ _ANTHROPIC_STATUS: Final = {
     "overloaded_error": 529,
 }
 
+# The exceptions of ConverseStream; modelStreamErrorException brings a status of its own, at times.
+_BEDROCK_STATUS: Final = {
+    "internalServerException": 500,
+    "modelStreamErrorException": 502,
+    "throttlingException": 429,
+    "validationException": 400,
+    "serviceUnavailableException": 503,
+}
+_BEDROCK_WORDS: Final = {400: "upstream rejected the streaming request", 429: "upstream rate limited"}
+
 # Families whose messages name accounts, projects or deployments: the caller gets a fixed text instead.
 _AUTHENTICATION: Final = "upstream authentication failed"
 _CANNED: Final[dict[str, dict[int, str]]] = {
@@ -101,16 +111,25 @@ class _Reported:
 
 
 def answer_failure(
-    status: int, body: bytes, retry_after: bytes | None, family: Family = "openai", *, own: bool = False
+    status: int,
+    body: bytes,
+    retry_after: bytes | None,
+    family: Family = "openai",
+    *,
+    own: bool = False,
+    name: bytes | None = None,
 ) -> UpstreamFailure:
     """The failure that a non-2xx answer is. Reads at most the first 64 KiB of `body`, whatever its content type.
 
     `retry_after` is the field's value: a 429 passes whole seconds on to the caller; a wait of 1 to 5 s is kept as
     `wait_hint` for a retry, whatever the status. `own`: the caller speaks the upstream's dialect, so a 4xx keeps its
-    error object, or its whole text where that is none.
+    error object, or its whole text where that is none. `name`: what the head says about the kind of error, which counts
+    where the body does not.
     """
     raw = body[:BODY_LIMIT]
     text, document = raw.decode("utf-8", "replace"), _load(raw)
+    if family == "bedrock" and name and _exception_of(document) is None:
+        document = {"__type": name.decode("latin-1")}
     failure = _http_failure(status, text, None if own else _recognise(document, family), family)
     if own and 400 <= status < 500 and _is_envelope(document, family):
         failure.own = raw
@@ -161,6 +180,20 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
     return failure
 
 
+def exception_frame(name: bytes, payload: bytes) -> bytes:
+    """What `in_band_failure` is given for an exception inside a stream of Bedrock, in words that callers may see."""
+    kind = name.decode("utf-8", "replace")
+    status = _BEDROCK_STATUS.get(kind)
+    if kind == "modelStreamErrorException":
+        document = _load(payload)
+        told = document.get("originalStatusCode") if isinstance(document, dict) else None
+        status = _embedded_status(told) or status
+    words = "upstream reported a stream error" if status is None else f"upstream reported stream error {status}"
+    # Exceptions begin with a capital everywhere else.
+    error = {"type": kind[:1].upper() + kind[1:], "code": status, "message": _BEDROCK_WORDS.get(status or 0, words)}
+    return orjson.dumps({"error": error})
+
+
 def _is_envelope(document: Any, family: Family) -> bool:
     """Whether clients of the family's own API can read this error."""
     error = document.get("error") if isinstance(document, dict) else None
@@ -172,7 +205,7 @@ def _is_envelope(document: Any, family: Family) -> bool:
 def _http_failure(status: int, text: str, reported: _Reported | None, family: Family) -> UpstreamFailure:
     """An error answer of `status`; `reported` None when the body is not an error object."""
     if 400 <= status < 500:
-        if family in _CANNED:
+        if family in _CANNED and not (family == "bedrock" and reported is not None and reported.message):
             message = _CANNED[family].get(status, f"upstream returned {status}")
         elif reported is not None and reported.message is not None:
             message = reported.message
@@ -207,7 +240,7 @@ def _recognise(document: Any, family: Family) -> _Reported | None:
     if not isinstance(document, dict):
         return None
     if family == "bedrock":
-        name = _string(document.get("__type")) or _string(document.get("code"))
+        name = _exception_of(document)
         return _Reported(None, name.split(":")[0].rpartition("#")[2] if name else None, None, None)
     error = document.get("error")
     if not isinstance(error, dict):
@@ -224,6 +257,12 @@ def _recognise(document: Any, family: Family) -> _Reported | None:
             if isinstance(inner, dict) and inner.get("code") == "ResponsibleAIPolicyViolation":
                 reported.kind = "ResponsibleAIPolicyViolation"
     return reported
+
+
+def _exception_of(document: Any) -> str | None:
+    """The name of an exception as AWS writes it in bodies, with a namespace before it or an address behind at times."""
+    found = document if isinstance(document, dict) else {}
+    return _string(found.get("__type")) or _string(found.get("code"))
 
 
 def _code(reported: _Reported, family: Family) -> str | None:

@@ -81,9 +81,26 @@ class Overrides:
     not configured.
     """
 
-    __slots__ = ("_defaults", "_flatten", "_forward", "_headers", "_max", "_min", "_own", "_renames", "reasoning_path")
+    __slots__ = (
+        "_defaults",
+        "_flatten",
+        "_forward",
+        "_headers",
+        "_max",
+        "_min",
+        "_own",
+        "_renames",
+        "_unsent",
+        "reasoning_path",
+    )
 
-    def __init__(self, request: RequestOverrides | None, response: ResponseOverrides | None, namespace: str) -> None:
+    def __init__(
+        self,
+        request: RequestOverrides | None,
+        response: ResponseOverrides | None,
+        namespace: str,
+        unsent: frozenset[str] = frozenset(),
+    ) -> None:
         limits = request.param_constraints if request is not None else None
         renames = request.param_renames if request is not None else {}
         self._renames = [(old.encode(), new) for old, new in renames.items() if old != new]
@@ -94,16 +111,23 @@ class Overrides:
         self._flatten = response is not None and response.content_list_to_string
         self.reasoning_path = _reasoning_path(response.reasoning_field if response is not None else None)
         self._own = f"x-{namespace}-".lower()
-        self._headers = _compile_headers(request.default_headers if request is not None else {}, self._own)
+        self._unsent = _REFUSED | unsent
+        headers = request.default_headers if request is not None else {}
+        self._headers = _compile_headers(headers, self._own, self._unsent)
         forward = request.forward_client_headers if request is not None else ()
         self._forward = Globs(pattern.strip().lower() for pattern in forward) if forward else None
 
     @classmethod
     def compile(
-        cls, request: RequestOverrides | None, response: ResponseOverrides | None, namespace: str
+        cls,
+        request: RequestOverrides | None,
+        response: ResponseOverrides | None,
+        namespace: str,
+        unsent: frozenset[str] = frozenset(),
     ) -> "Overrides | None":
-        """The rules, or None when nothing is to be done."""
-        made = cls(request, response, namespace)
+        """The rules, or None when nothing is to be done. `unsent`: names of headers, in lower case, that are never
+        added."""
+        made = cls(request, response, namespace, unsent)
         edits = made._renames or made._defaults or made._flatten or made._min is not None or made._max is not None
         return made if edits or made._headers or made._forward or made.reasoning_path else None
 
@@ -170,16 +194,16 @@ class Overrides:
 
     def _private(self, lowered: str) -> bool:
         """Whether a caller's header of this name is never forwarded."""
-        return lowered in _REFUSED or lowered in NOT_FORWARDED or lowered.startswith((self._own, "x-stainless-"))
+        return lowered in self._unsent or lowered in NOT_FORWARDED or lowered.startswith((self._own, "x-stainless-"))
 
 
-def _compile_headers(headers: Mapping[str, str], own: str) -> list[tuple[str, str, list[str]]]:
+def _compile_headers(headers: Mapping[str, str], own: str, unsent: frozenset[str]) -> list[tuple[str, str, list[str]]]:
     """(lower-case name, name, template) of the default headers that can ever be sent."""
     compiled: list[tuple[str, str, list[str]]] = []
     for name, text in headers.items():
         lowered = name.lower()
         template = _template(text)
-        if template is not None and lowered not in _REFUSED and lowered != f"{own}request-id":
+        if template is not None and lowered not in unsent and lowered != f"{own}request-id":
             compiled.append((lowered, name, template))
     return compiled
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from fastgw.core.errors import GatewayError, invalid_request
-from fastgw.providers import anthropic, azure, openai, vertex
+from fastgw.providers import anthropic, azure, bedrock, openai, vertex
 from fastgw.providers.adapter import Adapter, Operation
 from fastgw.providers.overrides import Overrides
 from fastgw.resources.models import Model, ProviderKey
@@ -12,6 +12,7 @@ ADAPTERS: dict[str, Adapter] = {
     "openai": openai.Adapter(),
     "anthropic": anthropic.Adapter(),
     "azure-openai": azure.Adapter(),
+    "bedrock": bedrock.Adapter(),
     "vertex": vertex.Adapter(),
 }
 """By wire family."""
@@ -24,6 +25,9 @@ NOT_OFFERED: dict[str, tuple[str, frozenset[str]]] = {
 
 OWN_FIELDS: dict[str, frozenset[str]] = {"azure-openai": frozenset({azure.VERSION_FIELD})}
 """Default body fields that a family takes for itself: they are no members of bodies."""
+
+UNSENT: dict[str, frozenset[str]] = {"bedrock": bedrock.UNSENT_FIELDS}
+"""Headers that a family lets neither configuration nor callers add."""
 
 
 def wire_family(provider: str, adapter: str | None) -> str | None:
@@ -54,11 +58,12 @@ def adapter_for(operation: Operation, model: Model, key: ProviderKey) -> Adapter
 
 def overrides_for(key: ProviderKey, namespace: str) -> Overrides | None:
     """What a provider key changes in requests, without what its family takes for itself."""
-    request, own = key.request, OWN_FIELDS.get(wire_family(key.provider, key.adapter) or "", frozenset())
+    family = wire_family(key.provider, key.adapter) or ""
+    request, own = key.request, OWN_FIELDS.get(family, frozenset())
     if request is not None and not own.isdisjoint(request.default_body_fields):
         fields = {name: value for name, value in request.default_body_fields.items() if name not in own}
         request = msgspec.structs.replace(request, default_body_fields=fields)
-    return Overrides.compile(request, key.response, namespace)
+    return Overrides.compile(request, key.response, namespace, UNSENT.get(family, frozenset()))
 
 
 def speaks_messages(model: Model, key: ProviderKey) -> bool:

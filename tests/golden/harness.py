@@ -6,7 +6,9 @@
     request   what the caller sends
     sent      what the upstream gets
     answer    what the upstream answers, and reply: what the caller gets
-    events    the upstream's stream (documents, or text for what is no JSON), and stream: the caller's events
+    events    the upstream's stream (documents, or text for what is no JSON; `binary` says what they are on Bedrock),
+              and stream: the caller's events
+    sent_streaming  what the upstream gets for a stream, where it differs by more than `stream`
     status, error, reply_status, reply   for an error answer instead
     refused   status, message and param of the gateway's own refusal instead of all that
 
@@ -28,10 +30,19 @@ from fastgw.providers.adapter import Endpoint, Speaker
 from fastgw.providers.failures import answer_failure
 from fastgw.providers.registry import adapter_for
 from fastgw.resources.models import Model, ProviderKey
+from tests.support import eventstream_reference
 
 HERE = Path(__file__).parent
-MODELS = {"anthropic": "claude-sonnet-4-5", "openai": "gpt-4o", "vertex": "gemini-2.5-pro"}
-SECRETS = {"vertex": '{"project": "p", "region": "r", "access_token": "t"}'}
+MODELS = {
+    "anthropic": "claude-sonnet-4-5",
+    "openai": "gpt-4o",
+    "vertex": "gemini-2.5-pro",
+    "bedrock": "us.amazon.nova-pro-v1:0",
+}
+SECRETS = {
+    "vertex": '{"project": "p", "region": "r", "access_token": "t"}',
+    "bedrock": '{"access_key_id": "a", "secret_access_key": "s", "region": "r"}',
+}
 DECODERS: dict[str, Any] = {"chat": chat.decode, "messages": messages.decode}
 DIALECTS: dict[str, Any] = {"chat": "openai", "messages": "anthropic"}
 
@@ -96,6 +107,8 @@ class Case:
 
     def wire(self) -> bytes:
         """The upstream's stream."""
+        if self.family == "bedrock":
+            return b"".join(map(binary, self.fixture["events"]))
         documents = (event if isinstance(event, str) else json.dumps(event) for event in self.fixture["events"])
         return "".join(f"data: {document}\n\n" for document in documents).encode()
 
@@ -125,6 +138,14 @@ class Case:
         except GatewayError as error:
             return {"status": error.status, "message": error.message, "param": error.param}
         raise AssertionError("not refused")
+
+
+def binary(event: dict[str, Any]) -> bytes:
+    """One message of a binary stream: its only member is what it is called, after `exception ` or `error ` if it is one
+    of these, with its payload."""
+    [(name, payload)] = event.items()
+    kind, _, rest = name.rpartition(" ")
+    return eventstream_reference.event(rest, json.dumps(payload).encode(), kind or "event")
 
 
 def events(wire: bytes) -> list[Any]:

@@ -14,6 +14,8 @@ for name in sys.argv[1:] or fixtures():
         fixture["reply_status"], fixture["reply"] = case.error()
     else:
         fixture["sent"] = case.sent(False)
+        if "sent_streaming" in fixture:
+            fixture["sent_streaming"] = case.sent(True)
         if "answer" in fixture:
             fixture["reply"] = case.reply()
         if "events" in fixture:

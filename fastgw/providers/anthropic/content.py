@@ -32,8 +32,8 @@ def blocks(content: object, param: str) -> list[Block]:
     """
     if not isinstance(content, list):
         return []
-    made = (_block(part, f"{param}[{index}]") for index, part in enumerate(content) if isinstance(part, dict))
-    return [block for block in made if block is not None]
+    made = (block(part, f"{param}[{index}]") for index, part in enumerate(content) if isinstance(part, dict))
+    return [one for one in made if one is not None]
 
 
 def text_block(text: str) -> Block:
@@ -46,7 +46,8 @@ def is_text(block: Block) -> bool:
     return block.get("type") == "text"
 
 
-def _block(part: dict[str, Any], param: str) -> Block | None:
+def block(part: dict[str, Any], param: str) -> Block | None:
+    """The block of one part, None for a blank text and for an unknown type."""
     kind = part.get("type")
     if kind == "text":
         text = part.get("text")

@@ -1,23 +1,8 @@
 """Loops over splice and sse, each in a process of its own, whose memory must not grow."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-MEASURE = """
-import gc
-import os
-def resident():
-    gc.collect()
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
-work(5_000)
-before = resident()
-work(20_000)
-print(resident() - before)
-"""
+from tests.support.leaks import growth
 
 SPLICE = """
 from fastgw._speedups.splice import ChatAnswer, ChatRequest, top_level
@@ -78,14 +63,5 @@ def work(rounds):
 
 @pytest.mark.parametrize("work", [SPLICE, SSE, IDLE], ids=["splice", "sse", "idle streams"])
 def test_nothing_leaks(work: str) -> None:
-    # The bound is 26 bytes per round, or 6 kB per stream that stays. AddressSanitizer's quarantine would exceed it.
-    options = f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
-    done = subprocess.run(
-        [sys.executable, "-c", work + MEASURE],
-        env={**os.environ, "ASAN_OPTIONS": options},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=100,
-    )
-    assert int(done.stdout) < 512
+    # For streams that stay the bound is 6 kB each.
+    assert growth(work) < 512

@@ -1,0 +1,88 @@
+"""Whole answers of Converse, and what its streams have in common with them."""
+
+from typing import Any, Final
+
+import orjson
+
+from fastgw.core.errors import decode_error
+from fastgw.providers.canonical import Completion, ToolCall, Usage, counter
+
+FINISH: Final = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "tool_use": "tool_calls",
+}
+"""By stop reason; all others mean `stop`."""
+
+
+def finish_of(reason: object) -> str:
+    """The finish reason for a stop reason."""
+    return FINISH.get(reason, "stop") if isinstance(reason, str) else "stop"
+
+
+def usage_of(reported: object) -> Usage:
+    """Token counters. What was read from or written to a cache comes on top of the input."""
+    found: dict[str, Any] = reported if isinstance(reported, dict) else {}
+    usage = Usage(
+        prompt_tokens=counter(found.get("inputTokens")),
+        completion_tokens=counter(found.get("outputTokens")),
+        cache_creation_tokens=counter(found.get("cacheWriteInputTokens")),
+        cache_read_tokens=counter(found.get("cacheReadInputTokens")),
+    )
+    together = usage.prompt_tokens + usage.completion_tokens + usage.cache_creation_tokens + usage.cache_read_tokens
+    usage.total_tokens = max(counter(found.get("totalTokens")), together)
+    return usage
+
+
+def stop_sequence_of(event: dict[str, Any]) -> str | None:
+    """The stop sequence that matched, where the model says it."""
+    fields = event.get("additionalModelResponseFields")
+    found = fields.get("stop_sequence") if isinstance(fields, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def completion_of(body: bytes, model: str, answer_tool: str | None = None) -> Completion:
+    """Read an answer. The input of `answer_tool` is its text. Raises a decode error."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise decode_error(str(error)) from None
+    output = document.get("output") if isinstance(document, dict) else None
+    message = output.get("message") if isinstance(output, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list):
+        raise decode_error("missing or mistyped field output.message.content")
+    found = Completion("", model, finish=finish_of(document.get("stopReason")), usage=usage_of(document.get("usage")))
+    found.stop_sequence = stop_sequence_of(document)
+    for block in content:
+        if isinstance(block, dict):
+            _read(found, block, answer_tool)
+    if found.text is None and not found.tool_calls:
+        found.text = ""
+    if answer_tool is not None and found.finish == "tool_calls" and not found.tool_calls:
+        found.finish = "stop"
+    return found
+
+
+def _read(found: Completion, block: dict[str, Any], answer_tool: str | None) -> None:
+    use, reasoning = block.get("toolUse"), block.get("reasoningContent")
+    if isinstance(block.get("text"), str):
+        found.text = (found.text or "") + block["text"]
+    elif isinstance(use, dict):
+        given = use.get("input")
+        arguments = orjson.dumps({} if given is None else given).decode()
+        if answer_tool is not None and use.get("name") == answer_tool:
+            found.text = (found.text or "") + arguments
+        else:
+            found.tool_calls.append(ToolCall(string(use.get("toolUseId")), string(use.get("name")), arguments))
+    elif isinstance(reasoning, dict) and isinstance(reasoning.get("reasoningText"), dict):
+        told = reasoning["reasoningText"]
+        found.reasoning = (found.reasoning or "") + string(told.get("text"))
+        found.signature = (found.signature or "") + string(told.get("signature"))
+
+
+def string(value: object) -> str:
+    """The value if it is a string."""
+    return value if isinstance(value, str) else ""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
+from urllib.parse import unquote
 
 MAX_HEAD = 65536
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -23,6 +24,8 @@ _VERTEX = {
     "rawPredict": RAW_PREDICT,
     "streamRawPredict": RAW_PREDICT,
 }
+CONVERSE, CONVERSE_STREAM, INVOKE = "converse", "converse_stream", "invoke"
+_BEDROCK = {"converse": CONVERSE, "converse-stream": CONVERSE_STREAM, "invoke": INVOKE}
 CONTROL = "/__mock/"
 
 
@@ -78,8 +81,8 @@ def _value(lower: bytes, name: bytes) -> bytes:
 
 
 def route(path: str) -> tuple[str, str]:
-    """The endpoint that a path means, and the model in ``/models/{name}``, ``/models/{name}:{method}`` or
-    ``/deployments/{name}/...``."""
+    """The endpoint that a path means, and the model in ``/models/{name}``, ``/models/{name}:{method}``,
+    ``/model/{name}/{method}`` or ``/deployments/{name}/...``."""
     # Azure names the model in the path and callers may leave it out of the body.
     deployment = path.partition("/deployments/")[2].partition("/")[0]
     if path.endswith("/chat/completions"):
@@ -92,6 +95,9 @@ def route(path: str) -> tuple[str, str]:
         return MESSAGES, ""
     if path.endswith("/messages/count_tokens"):
         return COUNT_TOKENS, ""
+    name, _, verb = path.rpartition("/model/")[2].partition("/")
+    if verb in _BEDROCK:
+        return _BEDROCK[verb], unquote(name)
     name, _, verb = path.rpartition("/models/")[2].partition(":")
     if verb in _VERTEX:
         return _VERTEX[verb], name

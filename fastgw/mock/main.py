@@ -23,6 +23,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     record: int = 0,
+    aws_secret: str | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Prints the address on the first line. Raises OSError if it cannot listen."""
@@ -30,7 +31,7 @@ async def serve(
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = Server(flags, record)
+    server = Server(flags, record, aws_secret)
     listener = await loop.create_server(lambda: Connection(server), host, port, ssl=tls, backlog=_BACKLOG)
     address = listener.sockets[0].getsockname()
     name = f"[{address[0]}]" if ":" in address[0] else address[0]
@@ -54,10 +55,17 @@ def _directive_options() -> list[click.Option]:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8081, show_default=True, help="0 takes a free port; the first line printed names it.")
 @click.option("--record", default=0, show_default=True, help="Keep this many requests for GET /__mock/requests.")
+@click.option("--aws-secret", metavar="KEY", help="Refuse requests that are not signed with this secret access key.")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="PEM certificate chain.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="PEM private key.")
 def mock_upstream(
-    host: str, port: int, record: int, tls_cert: str | None, tls_key: str | None, **directives: Any
+    host: str,
+    port: int,
+    record: int,
+    aws_secret: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    **directives: Any,
 ) -> None:
     """Answer like the OpenAI API, as scripted.
 
@@ -79,7 +87,7 @@ def mock_upstream(
     if tls_cert:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(tls_cert, tls_key)
-    uvloop.run(serve(flags, host=host, port=port, record=record, tls=tls))
+    uvloop.run(serve(flags, host=host, port=port, record=record, aws_secret=aws_secret, tls=tls))
 
 
 mock_upstream.params.extend(_directive_options())

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from . import gemini, http1, messages, shapes
+from . import bedrock, gemini, http1, messages, shapes
 from .http1 import Head
 from .script import Script, ScriptError, build, of_model
 
@@ -48,14 +48,18 @@ class Plan:
         # What goes before and after the stamp; without an "after" there is no stamp in that part.
         self.parts: list[tuple[bytes, bytes | None]] = []
         kind = "application/json"
+        own: tuple[tuple[str, str], ...] = ()
         if script.raw is not None:
             self.parts.append((script.raw.encode(), None))
             kind = "text/plain; charset=utf-8"
         elif documents is not None:
             self.stream = documents.stream
-            kind = "text/event-stream; charset=utf-8" if self.stream else kind
+            if self.stream:
+                kind = bedrock.CONTENT_TYPE if documents.binary else "text/event-stream; charset=utf-8"
             self._encode(documents)
-        custom = list(script.headers)
+            own = documents.fields
+        names = {name.lower() for name, _ in script.headers}
+        custom = [*((name, value) for name, value in own if name not in names), *script.headers]
         if script.retry_after is not None:
             custom.append(("retry-after", f"{script.retry_after:g}"))
         taken = {name.lower() for name, _ in custom}
@@ -67,7 +71,9 @@ class Plan:
         script = self.script
         eol = _EOL[script.line_end]
         before, after = (b"data: ", eol + eol) if self.stream else (b"", b"")
-        if documents.prefix:
+        if documents.binary:
+            self.parts = [(bedrock.framed(event), None) for event in documents.items or script.events or ()]
+        elif documents.prefix:
             self.infix = b'","object":"%b","created":' % documents.kind.encode()
             opening = before + b'{"id":"' + documents.prefix.encode()
             self.parts = [(opening, b"," + orjson.dumps(item)[1:] + after) for item in documents.items]
@@ -87,7 +93,7 @@ class Plan:
                     for kind, event in zip(types, lines, strict=True)
                 ]
             self.parts = [(b"".join(event) + eol, None) for event in lines]
-        if self.stream and not script.no_done and documents.marker and not documents.named:
+        if self.stream and not script.no_done and documents.marker and not documents.named and not documents.binary:
             self.parts.append((b"data: [DONE]" + eol + eol, None))
 
     def _frame(self) -> list[tuple[bytes, bytes | None]]:
@@ -202,9 +208,13 @@ _BUILDERS = {
     http1.GENERATE_STREAM: gemini.stream,
     http1.PREDICT: gemini.predict,
     http1.RAW_PREDICT: _raw_predict,
+    http1.CONVERSE: bedrock.converse,
+    http1.CONVERSE_STREAM: bedrock.stream,
+    http1.INVOKE: bedrock.invoke,
 }
 _ANTHROPIC = (http1.MESSAGES, http1.COUNT_TOKENS, http1.RAW_PREDICT)
 _GOOGLE = (http1.GENERATE, http1.GENERATE_STREAM, http1.PREDICT)
+_AMAZON = (http1.CONVERSE, http1.CONVERSE_STREAM, http1.INVOKE)
 
 
 def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, healthy: bool) -> Plan:
@@ -219,7 +229,7 @@ def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, 
         request: dict[str, Any] = {}
         if route in _BUILDERS:
             request = _request(method, path, name, body)
-            own = request.get("mock")
+            own = request.get("mock") or (request.get("additionalModelRequestFields") or {}).get("mock")
             if own is not None and not isinstance(own, dict):
                 raise ScriptError("'mock' must be an object")
             script = build({**flags, **of_model(request["model"]), **(own or {})})
@@ -238,7 +248,14 @@ def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, 
         return _refused(route, 400, document)
 
 
+def unsigned(reason: str) -> Plan:
+    """The answer to a request whose signature is wrong."""
+    return Plan(Script(), 403, bedrock.failed(403, reason))
+
+
 def _refused(route: str, status: int, document: dict[str, Any]) -> Plan:
+    if route in _AMAZON:
+        return Plan(Script(), status, bedrock.failed(status, document["error"]["message"]))
     if route in _ANTHROPIC:
         document = messages.translated(document, status)
     elif route in _GOOGLE:
@@ -259,6 +276,8 @@ def _request(method: str, path: str, name: str, body: bytes) -> dict[str, Any]:
         raise shapes.Refusal(400, f"The body of the request is not JSON: {error}.") from None
     if not isinstance(request, dict):
         raise shapes.Refusal(400, "The body of the request must be a JSON object.")
+    if "model" in request and http1.route(path)[0] in _AMAZON:
+        raise shapes.Refusal(400, "model: Extra inputs are not permitted")
     model = request.setdefault("model", name or None)
     if not isinstance(model, str) or not model:
         raise shapes.Refusal(400, "You must provide a model parameter.", "model", "missing_required_parameter")
@@ -268,6 +287,8 @@ def _request(method: str, path: str, name: str, body: bytes) -> dict[str, Any]:
 def _documents(method: str, path: str, request: dict[str, Any], script: Script) -> shapes.Documents | None:
     if script.error is not None or script.status >= 400:
         route = http1.route(path)[0]
+        if route in _AMAZON:
+            return bedrock.scripted_error(script)
         made = shapes.scripted_error
         if route in _ANTHROPIC or route in _GOOGLE:
             made = messages.scripted_error if route in _ANTHROPIC else gemini.scripted_error
@@ -276,7 +297,8 @@ def _documents(method: str, path: str, request: dict[str, Any], script: Script) 
         return None
     route, name = http1.route(path)
     if script.events is not None and route in _BUILDERS:
-        return shapes.Documents([], stream=True, named=route in _ANTHROPIC, marker=route not in _GOOGLE)
+        named, binary = route in _ANTHROPIC, route in _AMAZON
+        return shapes.Documents([], stream=True, named=named, marker=route not in _GOOGLE, binary=binary)
     if route == http1.MODELS:
         if method not in ("GET", "HEAD"):
             raise _not_allowed(method, path)

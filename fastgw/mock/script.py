@@ -172,7 +172,10 @@ DIRECTIVES: dict[str, tuple[Callable[[object], Any], str]] = {
     "retry_after": (_number, "Seconds in a Retry-After field."),
     "gzip": (_flag, "Compress the answer, event by event in a stream."),
     "raw": (_text, "Verbatim body, text/plain unless headers say otherwise."),
-    "events": (_events, "Verbatim payloads of an event stream: text as it is, the rest as JSON."),
+    "events": (
+        _events,
+        "Verbatim payloads of an event stream: text as it is, the rest as JSON; on Bedrock {type: payload}.",
+    ),
     "line_end": (_one_of(*get_args(LineEnd)), "Line ends of an event stream: lf, crlf or cr."),
     "split": (_count, "Write in pieces of this many bytes, each in its own turn of the loop."),
     "coalesce": (_flag, "Write the whole answer at once, cadence ignored."),

@@ -18,9 +18,10 @@ import orjson
 
 from . import faults
 from .http1 import CONTINUE, CONTROL, MAX_HEAD, BadRequest, ChunkedBody, Head, parse_head, response_head
-from .plan import Plan, compile_plan
+from .plan import Plan, compile_plan, unsigned
 from .play import Player, Wheel
 from .script import Script, build
+from .signature import flaw
 
 _CACHED_PLANS = 256
 CACHED_BODY = 16384
@@ -29,7 +30,7 @@ CACHED_BODY = 16384
 class Server:
     """One mock upstream: its flags, counters, recorded requests, and the plans of recent requests."""
 
-    def __init__(self, flags: dict[str, object], record: int = 0) -> None:
+    def __init__(self, flags: dict[str, object], record: int = 0, aws_secret: str | None = None) -> None:
         self.wheel = Wheel(asyncio.get_running_loop())
         self.script: Script = build(flags)
         self.recorded: deque[tuple[int, Head, bytes]] | None = deque(maxlen=record) if record else None
@@ -37,6 +38,7 @@ class Server:
         self.open = self.streaming = self.serial = self.connections = 0
         self.clear()
         self._flags = flags
+        self._aws_secret = aws_secret
         self._prefix = secrets.token_hex(6).encode()
         self._second = 0.0
         self._now = b""
@@ -53,6 +55,8 @@ class Server:
 
     def plan(self, head: Head, body: bytes, healthy: bool = False) -> Plan:
         """How to answer this request, with its scripted failure or without."""
+        if self._aws_secret is not None and (wrong := flaw(head.raw, body, self._aws_secret)) is not None:
+            return unsigned(wrong)
         # A large body is not worth its memory: compiling costs little more than hashing and keeping it.
         find = self._plans if len(body) <= CACHED_BODY else self._compile
         return find(head.method, head.path, body, healthy)

@@ -53,6 +53,10 @@ class Documents:
     """Events carry their `type` in an event line, and none marks the end."""
     marker: bool = True
     """`[DONE]` marks the end of events that are not named."""
+    binary: bool = False
+    """Events are messages of Bedrock's binary stream."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Response fields of its own."""
 
 
 def error_document(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw.core.errors import UpstreamFailure, render
-from fastgw.providers.failures import Family, answer_failure, in_band_failure
+from fastgw.providers.failures import Family, answer_failure, exception_frame, in_band_failure
 
 
 def body(**error: Any) -> bytes:
@@ -267,3 +267,45 @@ def test_any_body_becomes_a_failure(raw: bytes, status: int, family: Family) -> 
         told = envelope(failure)
         assert told["message"]
         assert len(told["message"].encode()) <= 1024 + 50
+
+
+def test_bedrock_names_exceptions_in_the_body_or_in_the_head() -> None:
+    named = b"ThrottlingException:http://internal.amazon.com/coral/"
+    assert answer_failure(429, b'{"message":"m"}', None, "bedrock", name=named).code == "rate_limit_exceeded"
+    assert answer_failure(429, b"no json", None, "bedrock", name=named).code == "rate_limit_exceeded"
+    document = b'{"__type":"x#AccessDeniedException"}'
+    assert answer_failure(403, document, None, "bedrock", name=named).code == "permission_denied"
+    assert answer_failure(400, b"{}", None, "bedrock", name=b"\xff").code is None
+    # The field means nothing elsewhere.
+    assert answer_failure(429, b'{"error":{"message":"m","code":"c"}}', None, "openai", name=named).code == "c"
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "status", "code", "message"),
+    [
+        ("throttlingException", b'{"message":"arn:secret"}', 429, "rate_limit_exceeded", "upstream rate limited"),
+        ("validationException", b"", 400, None, "upstream rejected the streaming request"),
+        (
+            "modelStreamErrorException",
+            b'{"originalStatusCode":404}',
+            404,
+            "stream_error",
+            "upstream reported stream error 404",
+        ),
+        ("modelStreamErrorException", b'{"originalStatusCode":424.5}', 502, "stream_error", "upstream returned 502"),
+        ("modelStreamErrorException", b"[1]", 502, "stream_error", "upstream returned 502"),
+        ("serviceUnavailableException", b"{}", 502, None, "upstream returned 503"),
+        ("", b"", 502, None, "upstream returned 502"),
+    ],
+)
+def test_exceptions_of_bedrocks_streams(name: str, payload: bytes, status: int, code: str | None, message: str) -> None:
+    frame = exception_frame(name.encode(), payload)
+    first = in_band_failure(frame, before_first=True, family="bedrock")
+    assert (first.status, first.message) == (status, message)
+    assert first.code == (code if status < 500 else None)
+    later = in_band_failure(frame, before_first=False, family="bedrock")
+    assert (later.status, later.type, later.code) == (
+        status, "upstream_in_band_error", "overloaded" if name.startswith("service") else code
+    )  # fmt: skip
+    assert later.message.startswith("upstream reported an in-band stream error: upstream r")
+    assert "secret" not in later.message

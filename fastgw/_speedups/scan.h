@@ -489,13 +489,11 @@ static inline size_t js_decode(const uint8_t *text, size_t size, uint8_t *out)
     return used;
 }
 
-/* Whether the current key, decoded, is name. */
-static inline int js_key_equals(const js_iter *it, const uint8_t *name, size_t size)
+/* Whether the current key, which has escapes, is name when decoded. Hardly any key has. */
+static __attribute__((noinline)) int js_key_decodes_to(const js_iter *it, const uint8_t *name, size_t size)
 {
     const uint8_t *p = it->key, *end = it->key + it->key_len;
     uint8_t one[4];
-    if (!it->escaped)
-        return it->key_len == size && !memcmp(it->key, name, size);
     while (p < end) {
         size_t n = js_character(&p, end, one);
         if (n > size || memcmp(one, name, n))
@@ -506,7 +504,15 @@ static inline int js_key_equals(const js_iter *it, const uint8_t *name, size_t s
     return size == 0;
 }
 
-static inline int js_key_is(const js_iter *it, const char *name)
+/* Whether the current key, decoded, is name. Inlined everywhere: with a name of known size it is a few comparisons. */
+static inline __attribute__((always_inline)) int js_key_equals(const js_iter *it, const uint8_t *name, size_t size)
+{
+    if (__builtin_expect(it->escaped, 0))
+        return js_key_decodes_to(it, name, size);
+    return it->key_len == size && !memcmp(it->key, name, size);
+}
+
+static inline __attribute__((always_inline)) int js_key_is(const js_iter *it, const char *name)
 {
     return js_key_equals(it, (const uint8_t *)name, strlen(name));
 }

@@ -209,7 +209,8 @@ class Exchange(Fiber):
         self.status = status
         self.head_sent = True
         settle(self)
-        self.downstream.answer(self.request, status, self.fields(content, fields), body)
+        lines = b"%b%b%b\r\n%b" % (content, self.gateway.id_prefix, self.request_id, fields)
+        self.downstream.answer(self.request, status, lines, body)
 
     def answer_empty(self, status: int, fields: bytes = b"") -> None:
         """Send an answer without a body."""

@@ -52,6 +52,7 @@ def documents(url: str) -> dict[str, Any]:
     alias("timed-1", retries=1, timeout=TIMEOUT_MS)
     alias("timed-default", timeout=TIMEOUT_MS)
     alias("stream-timed", retries=0, stream_timeout=TIMEOUT_MS)
+    alias("stream-patient", retries=0, stream_timeout=2000)
     alias("stream-timed-1", retries=1, stream_timeout=TIMEOUT_MS)
     return document
 

@@ -214,11 +214,12 @@ def test_two_hundred_slow_readers_bound_memory_and_disturb_nobody(slow: tuple[in
 
 
 def test_a_slow_reader_is_not_charged_for_its_slowness_as_a_stalled_upstream(bench: Bench) -> None:
-    request = chat_request("stream-timed", stream=True, tokens=20_000)
+    # Time enough that a busy machine is never the one that stalls.
+    request = chat_request("stream-patient", stream=True, tokens=20_000)
     with client(bench.gateway.port, request, 4096) as sock:
         received = sock.recv(1000)
         # Longer than the time the upstream has for each chunk.
-        time.sleep(0.8)
+        time.sleep(2.5)
         while not received.endswith(b"0\r\n\r\n"):
             data = sock.recv(1 << 20)
             assert data

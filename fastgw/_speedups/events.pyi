@@ -5,6 +5,7 @@ from typing import final
 PLAIN: int
 MESSAGES: int
 CHAT: int
+RESPONSES: int
 
 @final
 class EventReader:

@@ -15,6 +15,7 @@ from .scan cimport (
 PLAIN = 0
 MESSAGES = 1
 CHAT = 2
+RESPONSES = 3
 
 
 cdef struct Text:
@@ -137,6 +138,38 @@ cdef int messages_event(js_scan *s, Text *text) noexcept nogil:
                 return 0
             kinds += 1
         else:
+            return 0
+    return -1 if more < 0 or js_finish(s) < 0 else kinds == 1
+
+
+cdef int responses_event(js_scan *s, Text *text) noexcept nogil:
+    """A `response.output_text.delta` or `response.function_call_arguments.delta`, for listening only: the other members
+    are not looked at."""
+    cdef js_iter it
+    cdef const uint8_t *start
+    cdef int more
+    cdef int kinds = 0
+    if js_document(s, &it) < 0:
+        return -1
+    while True:
+        more = js_member(s, &it)
+        if more <= 0:
+            break
+        if js_key_is(&it, b"delta"):
+            more = take_text(s, text)
+            if more <= 0:
+                return more
+            continue
+        start = s.p
+        if js_value(s) < 0:
+            return -1
+        if js_key_is(&it, b"type"):
+            kinds += 1
+            if not equals(start, s.p, b'"response.output_text.delta"', 28):
+                if not equals(start, s.p, b'"response.function_call_arguments.delta"', 40):
+                    return 0
+                text.input = True
+        elif js_key_is(&it, b"response"):
             return 0
     return -1 if more < 0 or js_finish(s) < 0 else kinds == 1
 
@@ -295,7 +328,7 @@ cdef class EventReader:
     `head` is not empty, pieces of text at the start of a `feed` are not returned: `ready` holds them as head + the JSON
     string + tail, and `fast` counts them. `tool` does the same for input of one tool. Only strings that an encoder
     would spell alike are taken, so that it makes no difference to what is written whether an event goes this way or
-    the other.
+    the other. RESPONSES recognises such events for a silent reader.
     silent: such events are only added to what is heard (see `listen`), and neither returned nor written.
     """
 
@@ -487,6 +520,7 @@ cdef class EventReader:
         cdef Text text
         cdef bytes made
         cdef char *out
+        cdef int found
         cdef bytes head = self.head
         cdef bytes tail = self.tail
         cdef bytearray heard = self.heard
@@ -495,7 +529,13 @@ cdef class EventReader:
         text.input = False
         text.index = -1
         js_start(&s, p, size, JS_MAX_DEPTH)
-        if (messages_event(&s, &text) if self.shape == 1 else chat_event(&s, &text)) <= 0 or text.at == NULL:
+        if self.shape == 1:
+            found = messages_event(&s, &text)
+        elif self.shape == 2:
+            found = chat_event(&s, &text)
+        else:
+            found = responses_event(&s, &text)
+        if found <= 0 or text.at == NULL:
             return False
         if text.input:
             head = self.tool_head

@@ -11,7 +11,7 @@ import orjson
 from fastgw.core.redact import redact_urls
 
 Fault = Literal["caller", "upstream", "policy", "gateway"]
-Dialect = Literal["openai", "anthropic"]
+Dialect = Literal["openai", "anthropic", "responses"]
 
 MESSAGE_LIMIT = 1024
 
@@ -159,4 +159,6 @@ def render_event(error: GatewayError, dialect: Dialect = "openai") -> bytes:
     """The data of the event that ends a stream with an error."""
     if dialect == "anthropic":
         return orjson.dumps({"type": "error", "error": {"type": error.type, "message": error.message}})
+    if dialect == "responses":
+        return orjson.dumps({"type": "error", "code": error.type, "message": error.message})
     return render(error, dialect)

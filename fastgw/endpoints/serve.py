@@ -6,6 +6,7 @@ from typing import Any
 from fastgw.core.errors import ClientGone, GatewayError, internal_error, render
 from fastgw.endpoints import chat, completions, embeddings, health, models
 from fastgw.endpoints.messages import call as messages
+from fastgw.endpoints.responses import call as responses
 from fastgw.gateway.account import settle
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import check_declared_length
@@ -26,6 +27,7 @@ POST: dict[bytes, Handler] = {
     b"/v1/embeddings": embeddings.embeddings,
     b"/v1/messages": messages.messages,
     b"/v1/messages/count_tokens": messages.count_tokens,
+    b"/v1/responses": responses.responses,
 }
 ENDPOINTS = {path.encode(): path for path in FIXED}
 MODEL_PREFIX = b"/v1/models/"

@@ -28,6 +28,7 @@ OPERATIONS: tuple[adapter.Operation, ...] = (
     "embeddings",
     "messages",
     "messages/count_tokens",
+    "responses",
 )
 SINGLE_TARGET: tuple[adapter.Operation, ...] = ("completions", "embeddings")
 """Operations that no group, ensemble or router serves."""

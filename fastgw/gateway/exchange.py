@@ -31,6 +31,8 @@ ANTHROPIC_PATHS = frozenset({b"/v1/messages", b"/v1/messages/", b"/v1/messages/c
 
 def dialect_of(path: bytes) -> Dialect:
     """How errors are told to callers of a path."""
+    if path == b"/v1/responses":
+        return "responses"
     return "anthropic" if path in ANTHROPIC_PATHS else "openai"
 
 

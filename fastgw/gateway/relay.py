@@ -13,6 +13,7 @@ from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.snapshot import Operation, Target
 from fastgw.providers.adapter import RelayedStream, Speaker
 from fastgw.providers.failures import in_band_failure
+from fastgw.providers.native import NativeStream
 from fastgw.upstream.connection import UpstreamConnection
 
 STREAM_FIELDS = b"content-type: text/event-stream\r\ncache-control: no-cache\r\n"
@@ -73,6 +74,7 @@ class StreamRelay:
         "_ex",
         "_held",
         "_keepalive",
+        "_native",
         "_noted",
         "_operation",
         "_stream",
@@ -92,6 +94,7 @@ class StreamRelay:
         self._ex = ex
         self._call = call
         self._stream = stream
+        self._native = stream if isinstance(stream, NativeStream) else None
         self._young = True
         self._operation = operation
         self._connection = connection
@@ -114,6 +117,8 @@ class StreamRelay:
             if stream.ended and not self._complete():
                 self._held = out
             else:
+                if self._native is not None and self._native.complete:
+                    self._whole()
                 ex.downstream.write(out)
                 if self._keepalive is not None:
                     self._keepalive.add(ex)
@@ -182,6 +187,8 @@ class StreamRelay:
         """End the answer the way the stream ended. Raises when nothing has been sent yet and it failed."""
         ex, stream = self._ex, self._stream
         failure = self.failure or self._stream_failure()
+        if self._native is not None and self._native.complete:
+            failure = None  # only the end of the connection was missing
         out = self._held
         if not out:
             if self._noted:
@@ -230,6 +237,13 @@ class StreamRelay:
             return False
         settle(self._ex)
         return True
+
+    def _whole(self) -> None:
+        """The upstream has said everything, and its bytes go on until its body ends. A caller who leaves with the last
+        event has a complete answer."""
+        if not self._note():
+            settle(self._ex)
+        self._noted = False
 
     def _note(self) -> bool:
         """Note what the stream used. Whether a counter is lacking."""

@@ -30,7 +30,7 @@ MAX_AGENT = 256
 """Bytes of the longest one that is."""
 Sink = Callable[["Exchange", int, GatewayError | None], None]
 """Exchange, status of the event, error."""
-CHAT = frozenset(("chat/completions", "messages"))
+CHAT = frozenset(("chat/completions", "messages", "responses"))
 """Operations by whose outcome the health of a model is judged."""
 E2E = frozenset(("chat", "messages", "responses", "a2a"))
 TTFT = frozenset(("chat", "messages"))

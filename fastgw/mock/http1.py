@@ -15,7 +15,7 @@ MAX_HEAD = 65536
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 CHAT, COMPLETION, EMBEDDINGS, MODELS, UNKNOWN = "chat", "completion", "embeddings", "models", ""
-MESSAGES, COUNT_TOKENS = "messages", "count_tokens"
+MESSAGES, COUNT_TOKENS, RESPONSES = "messages", "count_tokens", "responses"
 GENERATE, GENERATE_STREAM, PREDICT, RAW_PREDICT = "generate", "generate_stream", "predict", "raw_predict"
 _VERTEX = {
     "generateContent": GENERATE,
@@ -95,6 +95,8 @@ def route(path: str) -> tuple[str, str]:
         return MESSAGES, ""
     if path.endswith("/messages/count_tokens"):
         return COUNT_TOKENS, ""
+    if path.endswith("/responses"):
+        return RESPONSES, ""
     name, _, verb = path.rpartition("/model/")[2].partition("/")
     if verb in _BEDROCK:
         return _BEDROCK[verb], unquote(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from . import bedrock, gemini, http1, messages, shapes
+from . import bedrock, gemini, http1, messages, responses, shapes
 from .http1 import Head
 from .script import Script, ScriptError, build, of_model
 
@@ -204,6 +204,7 @@ _BUILDERS = {
     http1.EMBEDDINGS: shapes.embeddings,
     http1.MESSAGES: messages.messages,
     http1.COUNT_TOKENS: messages.count_tokens,
+    http1.RESPONSES: responses.responses,
     http1.GENERATE: gemini.generate,
     http1.GENERATE_STREAM: gemini.stream,
     http1.PREDICT: gemini.predict,
@@ -297,7 +298,7 @@ def _documents(method: str, path: str, request: dict[str, Any], script: Script) 
         return None
     route, name = http1.route(path)
     if script.events is not None and route in _BUILDERS:
-        named, binary = route in _ANTHROPIC, route in _AMAZON
+        named, binary = route in _ANTHROPIC or route == http1.RESPONSES, route in _AMAZON
         return shapes.Documents([], stream=True, named=named, marker=route not in _GOOGLE, binary=binary)
     if route == http1.MODELS:
         if method not in ("GET", "HEAD"):

@@ -16,6 +16,9 @@ Family = Literal["openai", "azure", "anthropic", "bedrock", "vertex"]
 BODY_LIMIT: Final = 64 * 1024
 """Bytes of an error body that are worth reading."""
 
+RELAYED_LIMIT: Final = 1024
+"""Characters of an error body that is no error object, on a relay of the Responses API."""
+
 WAIT_LIMIT: Final = 5
 """Longest `Retry-After`, in seconds, that a retry of the same target waits for."""
 
@@ -131,8 +134,11 @@ def answer_failure(
     if family == "bedrock" and name and _exception_of(document) is None:
         document = {"__type": name.decode("latin-1")}
     failure = _http_failure(status, text, None if own else _recognise(document, family), family)
-    if own and 400 <= status < 500 and _is_envelope(document, family):
-        failure.own = raw
+    if own and 400 <= status < 500:
+        if _is_envelope(document, family):
+            failure.own = raw
+        elif family == "openai":
+            failure.message = text[:RELAYED_LIMIT] or failure.message
     seconds = _whole_seconds(retry_after)
     if seconds is not None:
         if status == 429:
@@ -153,6 +159,8 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
     status = None
     document = _load(frame)
     error = document.get("error") if isinstance(document, dict) else None
+    if error is None and isinstance(document, dict) and document.get("type") == "error":
+        error = {name: document.get(name) for name in ("code", "message", "param")}  # an event of the Responses API
     if isinstance(error, str):
         reported.message = error
     elif isinstance(error, dict):

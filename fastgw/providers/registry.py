@@ -42,6 +42,8 @@ def adapter_for(operation: Operation, model: Model, key: ProviderKey) -> Adapter
     family = wire_family(key.provider, key.adapter)
     if operation.startswith("messages") and speaks_messages(model, key):
         family = "anthropic"
+    if operation == "responses" and openai.speaks_responses(model, key):
+        family = "openai"
     what, without = NOT_OFFERED.get(operation, ("", frozenset()))
     if family in without:
         raise GatewayError(501, "not_implemented", f"this provider does not support {what}", fault="gateway")

@@ -24,6 +24,7 @@ from typing import Any
 from fastgw.core.errors import GatewayError, render
 from fastgw.endpoints import chat
 from fastgw.endpoints.messages import call as messages
+from fastgw.endpoints.responses import call as responses
 from fastgw.gateway.call import Call
 from fastgw.gateway.compile import OPERATIONS
 from fastgw.providers.adapter import Endpoint, Speaker
@@ -43,8 +44,8 @@ SECRETS = {
     "vertex": '{"project": "p", "region": "r", "access_token": "t"}',
     "bedrock": '{"access_key_id": "a", "secret_access_key": "s", "region": "r"}',
 }
-DECODERS: dict[str, Any] = {"chat": chat.decode, "messages": messages.decode}
-DIALECTS: dict[str, Any] = {"chat": "openai", "messages": "anthropic"}
+DECODERS: dict[str, Any] = {"chat": chat.decode, "messages": messages.decode, "responses": responses.decode}
+DIALECTS: dict[str, Any] = {"chat": "openai", "messages": "anthropic", "responses": "responses"}
 
 Fixture = dict[str, Any]
 
@@ -160,12 +161,12 @@ def events(wire: bytes) -> list[Any]:
     return found
 
 
-MINTED = re.compile(rb'"(msg|resp|fc|call)_(?:[0-9a-f]{32}|[0-9a-f]{24})')
+MINTED = re.compile(rb'"(msg|resp|rs|fc|ctc|call)_(?:[0-9a-f]{32}|[0-9a-f]{24})')
 
 
 def fixed(wire: bytes) -> bytes:
     """Bytes without what is made afresh for every answer."""
-    return re.sub(rb'"created":\d+', b'"created":0', MINTED.sub(rb'"\1_minted', wire))
+    return re.sub(rb'"(created|created_at)":\d+', rb'"\1":0', MINTED.sub(rb'"\1_minted', wire))
 
 
 def settled(document: Any) -> Any:

@@ -1,5 +1,6 @@
 """The OpenAI wire family."""
 
 from fastgw.providers.openai.adapter import Adapter
+from fastgw.providers.openai.responses import speaks_responses
 
-__all__ = ["Adapter"]
+__all__ = ["Adapter", "speaks_responses"]

@@ -1,0 +1,134 @@
+"""`POST /v1/responses`: OpenAI's Responses API.
+
+An upstream that has it gets the caller's bytes with `model` replaced, and its answer goes back byte for byte. Other
+upstreams get the request in the canonical form.
+"""
+
+from collections.abc import Coroutine
+from typing import Any
+
+import orjson
+
+from fastgw._speedups.splice import STRING, TRUE, ScanError, top_level
+from fastgw._speedups.tokens import Table
+from fastgw.core.edits import edited
+from fastgw.core.errors import decode_error, invalid_request
+from fastgw.endpoints.completions import text_of
+from fastgw.endpoints.responses.canonical import chat_of, unfollowed
+from fastgw.endpoints.responses.native import ResponsesStream, usage_of
+from fastgw.endpoints.responses.render import Shape, response
+from fastgw.endpoints.responses.said import answer_text
+from fastgw.endpoints.responses.stream import ResponsesRenderer
+from fastgw.gateway import pipeline
+from fastgw.gateway.exchange import Exchange
+from fastgw.gateway.receive import not_json
+from fastgw.gateway.snapshot import Target
+from fastgw.policy.estimate import estimate_responses_prompt
+from fastgw.providers.adapter import RelayedStream, Reported
+from fastgw.providers.canonical import Chat, Completion
+
+
+def responses(ex: Exchange) -> Coroutine[None, Any, None]:
+    """Serve one response, streamed or not."""
+    return pipeline.run(ex, decode)
+
+
+class ResponsesCall:
+    """One decoded Responses request. `span` is where the model's name is in the body."""
+
+    __slots__ = ("_ex", "_shape", "_span", "body", "model", "stream")
+
+    operation = "responses"
+    generates = True
+    metered = True
+
+    def __init__(self, ex: Exchange, body: bytes, model: str, span: tuple[int, int], stream: bool) -> None:
+        self._ex = ex
+        self._span = span
+        self._shape: Shape | None = None
+        self.body = body
+        self.model = model
+        self.stream = stream
+
+    # -- for upstreams with the Responses API
+
+    def upstream_body(self, target: Target) -> bytes:
+        """The caller's bytes with the target's model name."""
+        return edited(self.body, [(*self._span, target.model_json)])
+
+    def answer(self, body: bytes) -> tuple[bytes, Reported]:
+        """The upstream's bytes, whatever they say. Raises a decode error when they are no JSON."""
+        try:
+            identity, model, usage = top_level(body, (b"id", b"model", b"usage"))
+        except ScanError as error:
+            if _load(body) is None:
+                raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+            return body, Completion("", "")
+        found = Completion(
+            *(text_of(body, at) if at is not None and at[0] == STRING else "" for at in (identity, model))
+        )
+        if usage is not None:
+            found.usage = usage_of(_load(body[usage[1] : usage[2]]))
+        return body, found
+
+    def relay(self, _target: Target, *, chunked: bool) -> RelayedStream:
+        """The upstream's stream as it is."""
+        return ResponsesStream(chunked=chunked)
+
+    # -- for upstreams of other protocols
+
+    def canonical(self) -> Chat:
+        """The request as a chat request. Raises 400."""
+        try:
+            body = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            raise not_json() from None
+        if self._shape is None:
+            self._shape = Shape(self.model, body)
+            if members := unfollowed(body):
+                self._ex.gateway.log.warn(
+                    "fastgw::proxy",
+                    "stored responses cannot be followed by this target",
+                    members=",".join(members[:20]),
+                    request_id=self._ex.request_id.decode(),
+                )
+        return {"model": self.model, **chat_of(body), "stream": self.stream}
+
+    def render(self, completion: Completion, /) -> bytes:
+        """A whole answer."""
+        assert self._shape is not None
+        return response(completion, self._shape)
+
+    def renderer(self) -> ResponsesRenderer:
+        """The writer of a stream."""
+        assert self._shape is not None
+        return ResponsesRenderer(self._shape)
+
+    # -- for counting
+
+    def said(self, answer: bytes) -> tuple[bytes, int]:
+        """Texts, reasoning, names and arguments of tools."""
+        return answer_text(answer)
+
+    def count_prompt(self, table: Table) -> int:
+        """Instructions, items and tools."""
+        return estimate_responses_prompt(table, self.body)
+
+
+def decode(ex: Exchange, body: bytes) -> ResponsesCall:
+    """What is needed of a Responses request. Raises 400."""
+    try:
+        model, stream = top_level(body, (b"model", b"stream"))
+    except ScanError as error:
+        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+    if model is None or model[0] != STRING:
+        code = "missing_parameter" if model is None else "invalid_parameter"
+        raise invalid_request("`model` field missing", param="model", code=code)
+    return ResponsesCall(ex, body, text_of(body, model), (model[1], model[2]), stream is not None and stream[0] == TRUE)
+
+
+def _load(data: bytes) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None

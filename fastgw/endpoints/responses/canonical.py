@@ -1,0 +1,135 @@
+"""A Responses request as a chat request, for upstreams of other protocols.
+
+Members that have no counterpart are left out, also where the upstream's protocol has a member of that name.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+from fastgw.endpoints.responses.content import content_of, refused
+from fastgw.endpoints.responses.tools import add_tools, custom_arguments
+from fastgw.providers.canonical import Chat
+
+Message = dict[str, Any]
+
+STATE: Final = ("previous_response_id", "conversation", "prompt")
+"""Members that refer to what the Responses API keeps for its callers: only the provider who has it can follow them."""
+_ROLES: Final = {"assistant": "assistant", "system": "system", "developer": "system"}
+_CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
+_OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
+
+
+def chat_of(body: dict[str, Any]) -> Chat:
+    """The canonical request, without its model. Raises 400 for a body that is no Responses request."""
+    chat: Chat = {"messages": _conversation(body)}
+    for name in ("temperature", "top_p"):
+        if body.get(name) is not None:
+            chat[name] = body[name]
+    for name in ("max_output_tokens", "max_tokens"):
+        if body.get(name) is not None:
+            chat["max_tokens"] = body[name]
+            break
+    for name in ("user", "safety_identifier"):
+        if body.get(name) is not None:
+            chat["user"] = body[name]
+            break
+    reasoning = body.get("reasoning")
+    if isinstance(reasoning, dict) and isinstance(reasoning.get("effort"), str):
+        chat["reasoning_effort"] = reasoning["effort"]
+    if (wanted := _format(body.get("text"))) is not None:
+        chat["response_format"] = wanted
+    add_tools(chat, body)
+    return chat
+
+
+def unfollowed(body: dict[str, Any]) -> list[str]:
+    """The members and items of a request that refer to stored state, which a translated call cannot follow."""
+    found = [name for name in STATE if body.get(name) is not None]
+    items = body.get("input")
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, dict) and item.get("type") == "item_reference":
+            found.append(f"input[{index}]")
+    return found
+
+
+def _conversation(body: dict[str, Any]) -> list[Message]:
+    messages: list[Message] = []
+    instructions = body.get("instructions")
+    if isinstance(instructions, str) and instructions:
+        messages.append({"role": "system", "content": instructions})
+    given = body.get("input")
+    if given is None and not any(body.get(name) is not None for name in STATE):
+        raise refused("`input` field missing", "input", "missing_parameter")
+    if isinstance(given, str):
+        given = [given]
+    if given is not None and not isinstance(given, list):
+        raise refused("`input` must be a string or an array of items", "input")
+    for index, item in enumerate(given or []):
+        _add(messages, item, f"input[{index}]")
+    return messages
+
+
+def _add(messages: list[Message], item: object, param: str) -> None:
+    if isinstance(item, str):
+        if item:
+            messages.append({"role": "user", "content": item})
+        return
+    if not isinstance(item, dict):
+        raise refused(f"`{param}` must be an object", param)
+    kind = item.get("type")
+    if kind == "reasoning":
+        return  # what vouches for it is of another vendor
+    if kind in _CALLS:
+        call = _call(item, kind, param)
+        if messages and "tool_calls" in messages[-1]:
+            messages[-1]["tool_calls"].append(call)
+        else:
+            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+    elif kind in _OUTPUTS:
+        identity = _identity(item, ("call_id",), param)
+        messages.append({"role": "tool", "tool_call_id": identity, "content": _output(item.get("output"), param)})
+    elif kind in (None, "message") or "role" in item or "content" in item:
+        content = content_of(item.get("content"), f"{param}.content")
+        if content:
+            messages.append({"role": _ROLES.get(str(item.get("role")), "user"), "content": content})
+
+
+def _call(item: dict[str, Any], kind: str, param: str) -> dict[str, Any]:
+    name, given = item.get("name"), item.get(_CALLS[kind])
+    if not isinstance(name, str) or not name:
+        raise refused(f"`{param}.name` missing", f"{param}.name", "missing_parameter")
+    if kind == "custom_tool_call":
+        arguments = custom_arguments(given)
+    else:
+        arguments = given if isinstance(given, str) else orjson.dumps({} if given is None else given).decode()
+    function = {"name": name, "arguments": arguments}
+    return {"id": _identity(item, ("call_id", "id"), param), "type": "function", "function": function}
+
+
+def _identity(item: dict[str, Any], names: tuple[str, ...], param: str) -> str:
+    for name in names:
+        found = item.get(name)
+        if isinstance(found, str) and found:
+            return found
+    raise refused(f"`{param}.call_id` missing", f"{param}.call_id", "missing_parameter")
+
+
+def _output(output: object, param: str) -> Any:
+    if output is None or isinstance(output, str | list):
+        return content_of(output, f"{param}.output")
+    return orjson.dumps(output).decode()
+
+
+def _format(text: object) -> dict[str, Any] | None:
+    wanted = text.get("format") if isinstance(text, dict) else None
+    if not isinstance(wanted, dict):
+        return None
+    if wanted.get("type") == "json_object":
+        return {"type": "json_object"}
+    if wanted.get("type") != "json_schema":
+        return None
+    schema = {
+        name: wanted[name] for name in ("name", "description", "schema", "strict") if wanted.get(name) is not None
+    }
+    return {"type": "json_schema", "json_schema": {"name": "answer", **schema}}

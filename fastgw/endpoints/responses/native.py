@@ -1,0 +1,59 @@
+"""A Responses stream on its way to a caller of the Responses API, and what a response says of its tokens."""
+
+from typing import Any, Final
+
+from fastgw._speedups.events import RESPONSES
+from fastgw.providers.canonical import Usage, counter
+from fastgw.providers.events import IN_BAND
+from fastgw.providers.native import NativeStream, name_of
+
+ENDINGS: Final = ("response.completed", "response.incomplete", "response.failed")
+"""Types of the event that ends a response; `[DONE]` may follow."""
+
+
+def usage_of(reported: object) -> Usage:
+    """The counters of a `usage` member; what is no usable number counts as 0."""
+    if not isinstance(reported, dict):
+        return Usage()
+    prompt, completion = counter(reported.get("input_tokens")), counter(reported.get("output_tokens"))
+    return Usage(
+        prompt,
+        completion,
+        counter(reported.get("total_tokens")) or prompt + completion,
+        cached_tokens=_detail(reported, "input_tokens_details", "cached_tokens"),
+        reasoning_tokens=_detail(reported, "output_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _detail(reported: dict[str, Any], holder: str, name: str) -> int:
+    details = reported.get(holder)
+    return counter(details.get(name)) if isinstance(details, dict) else 0
+
+
+class ResponsesStream(NativeStream):
+    """The upstream's events, and whatever it sends behind the last one."""
+
+    __slots__ = ()
+
+    closing = False
+
+    def __init__(self, *, chunked: bool) -> None:
+        super().__init__(RESPONSES, chunked=chunked)
+
+    def note(self, event: dict[str, Any], payload: bytes) -> None:
+        """Names, counters, pieces of tools and reasoning, the end."""
+        kind = event.get("type")
+        response = event.get("response")
+        if not self.frames and (kind == "error" or (kind is None and isinstance(event.get("error"), dict | str))):
+            self.failure, self.failure_data = IN_BAND, payload
+        elif isinstance(response, dict):
+            self.id = self.id or name_of(response.get("id"))
+            self.served_model = self.served_model or name_of(response.get("model"))
+            if kind in ENDINGS:
+                self.used = usage_of(response.get("usage"))
+                self.complete = True
+        elif kind == "response.output_item.added":
+            item = event.get("item")
+            self.hear(item.get("name") if isinstance(item, dict) else None)
+        elif isinstance(kind, str) and kind.endswith(".delta"):
+            self.hear(event.get("delta"))

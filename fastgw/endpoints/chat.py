@@ -88,6 +88,10 @@ class ChatCall:
             raise not_json() from None
         return chat
 
+    def place(self, param: str, /) -> str:
+        """The same place: the canonical form has the caller's names."""
+        return param
+
     def render(self, completion: Completion, /) -> bytes:
         """A whole answer."""
         return chat_completion(completion, self.model)

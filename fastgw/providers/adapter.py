@@ -121,6 +121,9 @@ class Dialect(Protocol):
     def canonical(self) -> Chat:
         """The request as a chat request; a fresh object. Raises the 400 for one that cannot be expressed."""
 
+    def place(self, param: str, /) -> str:
+        """The place in the caller's request that a place in the canonical one comes from; for errors."""
+
     def render(self, completion: Completion, /) -> bytes:
         """A whole answer for the caller."""
 

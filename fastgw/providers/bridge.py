@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from fastgw.core.errors import GatewayError
 from fastgw.providers.adapter import Decoder, Dialect, Reported, Translate, Translator
 from fastgw.providers.canonical import Chat
 from fastgw.providers.heard import Heard
@@ -15,9 +16,20 @@ def bridged(translator: Callable[[Chat, Any, bool], Translator]) -> Translate:
     stream is wanted."""
 
     def translate(call: Dialect, target: Any) -> Bridge:
-        return Bridge(call, translator(call.canonical(), target, call.stream))
+        chat = call.canonical()
+        try:
+            return Bridge(call, translator(chat, target, call.stream))
+        except GatewayError as error:
+            raise placed(call, error) from None
 
     return translate
+
+
+def placed(call: Dialect, error: GatewayError) -> GatewayError:
+    """A translator's refusal with the place in the caller's request."""
+    if error.param is not None:
+        error.param = call.place(error.param)
+    return error
 
 
 class Bridge:
@@ -31,7 +43,10 @@ class Bridge:
 
     def upstream_body(self, _target: object, /) -> bytes:
         """The request in the upstream's protocol."""
-        return self._translator.request()
+        try:
+            return self._translator.request()
+        except GatewayError as error:
+            raise placed(self._call, error) from None
 
     def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
         """The answer in the caller's dialect."""

@@ -3,6 +3,7 @@
 `<case>.<caller dialect>.<adapter>.json` holds
 
     model     the upstream's model name (optional)
+    vendor    of the model (optional)
     request   what the caller sends
     sent      what the upstream gets
     answer    what the upstream answers, and reply: what the caller gets
@@ -19,6 +20,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from fastgw.core.errors import GatewayError, render
@@ -39,7 +41,9 @@ MODELS = {
     "openai": "gpt-4o",
     "vertex": "gemini-2.5-pro",
     "bedrock": "us.amazon.nova-pro-v1:0",
+    "azure-openai": "dep-1",
 }
+BASES = {"azure-openai": "res"}
 SECRETS = {
     "vertex": '{"project": "p", "region": "r", "access_token": "t"}',
     "bedrock": '{"access_key_id": "a", "secret_access_key": "s", "region": "r"}',
@@ -77,19 +81,32 @@ class Case:
         _, self.dialect, self.family = name.split(".")
         self.fixture = fixture
         self.model = fixture.get("model", MODELS[self.family])
+        self.logged: list[dict[str, Any]] = []
 
     def call(self, stream: bool) -> Call:
         """The decoded call."""
         body = {**self.fixture["request"], "stream": True} if stream else self.fixture["request"]
-        call: Call = DECODERS[self.dialect](None, json.dumps(body).encode())
+        call: Call = DECODERS[self.dialect](self.exchange(), json.dumps(body).encode())
         return call
+
+    def exchange(self) -> Any:
+        """As much of an exchange as a call wants: a log, whose warnings are kept in `logged`."""
+        log = SimpleNamespace(warn=lambda target, message, **fields: self.logged.append(fields))
+        return SimpleNamespace(gateway=SimpleNamespace(log=log), request_id=b"r")
 
     def speaker(self, stream: bool) -> tuple[Speaker, Target, Endpoint]:
         """The speaker of an attempt."""
         call, target = self.call(stream), Target(self.model)
-        model = Model(display_name="alias", provider="acme", model_name=self.model, provider_key_id="k")
+        vendor = self.fixture.get("vendor", "acme")
+        model = Model(display_name="alias", provider=vendor, model_name=self.model, provider_key_id="k")
         secret = SECRETS.get(self.family, "secret")
-        key = ProviderKey(display_name="k", api_key=secret, provider=self.family, adapter=self.family)  # type: ignore[arg-type]
+        key = ProviderKey(
+            display_name="k",
+            api_key=secret,
+            provider=self.family,
+            adapter=self.family,  # type: ignore[arg-type]
+            api_base=BASES.get(self.family),
+        )
         [operation] = (found for found in OPERATIONS if found == call.operation)
         endpoint = adapter_for(operation, model, key).endpoint(operation, model, key, "fastgw")
         return (call if endpoint.translate is None else endpoint.translate(call, target)), target, endpoint
@@ -114,12 +131,15 @@ class Case:
         return "".join(f"data: {document}\n\n" for document in documents).encode()
 
     def bytes_out(self, pieces: list[bytes]) -> bytes:
+        """The caller's stream for the upstream's in pieces, `fixed`."""
+        return fixed(self.raw_bytes_out(pieces))
+
+    def raw_bytes_out(self, pieces: list[bytes]) -> bytes:
         """The caller's stream for the upstream's in pieces."""
         speaker, target, _ = self.speaker(True)
         speaker.upstream_body(target)
         stream = speaker.relay(target, chunked=False)
-        out = b"".join(map(stream.feed, pieces)) + stream.finish()
-        return fixed(out)
+        return b"".join(map(stream.feed, pieces)) + stream.finish()
 
     def stream(self) -> Any:
         """The caller's events."""

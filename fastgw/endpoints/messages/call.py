@@ -96,6 +96,10 @@ class MessagesCall:
         self._names = long_names(body)
         return {"model": self.model, **chat_of(body), "stream": self.stream}
 
+    def place(self, param: str, /) -> str:
+        """The same: turns keep their names, though a system prompt moves them by one."""
+        return param
+
     def render(self, completion: Completion, /) -> bytes:
         """A whole answer."""
         return message(completion, self.model, self._names)

@@ -4,8 +4,9 @@ An upstream that has it gets the caller's bytes with `model` replaced, and its a
 upstreams get the request in the canonical form.
 """
 
+import re
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -27,6 +28,8 @@ from fastgw.policy.estimate import estimate_responses_prompt
 from fastgw.providers.adapter import RelayedStream, Reported
 from fastgw.providers.canonical import Chat, Completion
 
+_MESSAGE: Final = re.compile(r"messages\[(\d+)\]")
+
 
 def responses(ex: Exchange) -> Coroutine[None, Any, None]:
     """Serve one response, streamed or not."""
@@ -36,7 +39,7 @@ def responses(ex: Exchange) -> Coroutine[None, Any, None]:
 class ResponsesCall:
     """One decoded Responses request. `span` is where the model's name is in the body."""
 
-    __slots__ = ("_ex", "_shape", "_span", "body", "model", "stream")
+    __slots__ = ("_ex", "_places", "_shape", "_span", "body", "model", "stream")
 
     operation = "responses"
     generates = True
@@ -46,6 +49,7 @@ class ResponsesCall:
         self._ex = ex
         self._span = span
         self._shape: Shape | None = None
+        self._places: list[str] = []
         self.body = body
         self.model = model
         self.stream = stream
@@ -92,7 +96,13 @@ class ResponsesCall:
                     members=",".join(members[:20]),
                     request_id=self._ex.request_id.decode(),
                 )
-        return {"model": self.model, **chat_of(body), "stream": self.stream}
+        chat, self._places = chat_of(body)
+        return {"model": self.model, **chat, "stream": self.stream}
+
+    def place(self, param: str, /) -> str:
+        """Where the caller's request holds what is at a place in the canonical one."""
+        found = _MESSAGE.match(param)
+        return self._places[int(found[1])] if found is not None else param
 
     def render(self, completion: Completion, /) -> bytes:
         """A whole answer."""

@@ -20,9 +20,11 @@ _CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
 
 
-def chat_of(body: dict[str, Any]) -> Chat:
-    """The canonical request, without its model. Raises 400 for a body that is no Responses request."""
-    chat: Chat = {"messages": _conversation(body)}
+def chat_of(body: dict[str, Any]) -> tuple[Chat, list[str]]:
+    """The canonical request, without its model, and for each of its messages where in the body it comes from. Raises
+    400 for a body that is no Responses request."""
+    conversation = _conversation(body)
+    chat: Chat = {"messages": [message for message, _ in conversation]}
     for name in ("temperature", "top_p"):
         if body.get(name) is not None:
             chat[name] = body[name]
@@ -40,7 +42,7 @@ def chat_of(body: dict[str, Any]) -> Chat:
     if (wanted := _format(body.get("text"))) is not None:
         chat["response_format"] = wanted
     add_tools(chat, body)
-    return chat
+    return chat, [place for _, place in conversation]
 
 
 def unfollowed(body: dict[str, Any]) -> list[str]:
@@ -53,16 +55,16 @@ def unfollowed(body: dict[str, Any]) -> list[str]:
     return found
 
 
-def _conversation(body: dict[str, Any]) -> list[Message]:
-    messages: list[Message] = []
+def _conversation(body: dict[str, Any]) -> list[tuple[Message, str]]:
+    messages: list[tuple[Message, str]] = []
     instructions = body.get("instructions")
     if isinstance(instructions, str) and instructions:
-        messages.append({"role": "system", "content": instructions})
+        messages.append(({"role": "system", "content": instructions}, "instructions"))
     given = body.get("input")
     if given is None and not any(body.get(name) is not None for name in STATE):
         raise refused("`input` field missing", "input", "missing_parameter")
     if isinstance(given, str):
-        given = [given]
+        return [*messages, ({"role": "user", "content": given}, "input")] if given else messages
     if given is not None and not isinstance(given, list):
         raise refused("`input` must be a string or an array of items", "input")
     for index, item in enumerate(given or []):
@@ -70,10 +72,10 @@ def _conversation(body: dict[str, Any]) -> list[Message]:
     return messages
 
 
-def _add(messages: list[Message], item: object, param: str) -> None:
+def _add(messages: list[tuple[Message, str]], item: object, param: str) -> None:
     if isinstance(item, str):
         if item:
-            messages.append({"role": "user", "content": item})
+            messages.append(({"role": "user", "content": item}, param))
         return
     if not isinstance(item, dict):
         raise refused(f"`{param}` must be an object", param)
@@ -82,17 +84,19 @@ def _add(messages: list[Message], item: object, param: str) -> None:
         return  # what vouches for it is of another vendor
     if kind in _CALLS:
         call = _call(item, kind, param)
-        if messages and "tool_calls" in messages[-1]:
-            messages[-1]["tool_calls"].append(call)
+        if messages and "tool_calls" in messages[-1][0]:
+            messages[-1][0]["tool_calls"].append(call)
         else:
-            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+            messages.append(({"role": "assistant", "content": None, "tool_calls": [call]}, param))
     elif kind in _OUTPUTS:
-        identity = _identity(item, ("call_id",), param)
-        messages.append({"role": "tool", "tool_call_id": identity, "content": _output(item.get("output"), param)})
+        identity, place = _identity(item, ("call_id",), param), f"{param}.output"
+        content = _output(item.get("output"), place)
+        messages.append(({"role": "tool", "tool_call_id": identity, "content": content}, place))
     elif kind in (None, "message") or "role" in item or "content" in item:
-        content = content_of(item.get("content"), f"{param}.content")
+        place = f"{param}.content"
+        content = content_of(item.get("content"), place)
         if content:
-            messages.append({"role": _ROLES.get(str(item.get("role")), "user"), "content": content})
+            messages.append(({"role": _ROLES.get(str(item.get("role")), "user"), "content": content}, place))
 
 
 def _call(item: dict[str, Any], kind: str, param: str) -> dict[str, Any]:
@@ -101,8 +105,10 @@ def _call(item: dict[str, Any], kind: str, param: str) -> dict[str, Any]:
         raise refused(f"`{param}.name` missing", f"{param}.name", "missing_parameter")
     if kind == "custom_tool_call":
         arguments = custom_arguments(given)
+    elif isinstance(given, str):
+        arguments = given or "{}"
     else:
-        arguments = given if isinstance(given, str) else orjson.dumps({} if given is None else given).decode()
+        arguments = orjson.dumps({} if given is None else given).decode()
     function = {"name": name, "arguments": arguments}
     return {"id": _identity(item, ("call_id", "id"), param), "type": "function", "function": function}
 
@@ -117,7 +123,7 @@ def _identity(item: dict[str, Any], names: tuple[str, ...], param: str) -> str:
 
 def _output(output: object, param: str) -> Any:
     if output is None or isinstance(output, str | list):
-        return content_of(output, f"{param}.output")
+        return content_of(output, param)
     return orjson.dumps(output).decode()
 
 

@@ -63,3 +63,27 @@ def test_nobody(provider: str, adapter: Any, vendor: str) -> None:
         asked("messages", provider, adapter, vendor)
     assert (caught.value.status, caught.value.type) == (503, "provider_unavailable")
     assert caught.value.message == "no bridge registered for provider"
+
+
+@pytest.mark.parametrize(
+    ("provider", "adapter", "vendor", "native"),
+    [
+        ("openai", None, "openai", True),
+        ("openai", "openai", "openai", True),
+        ("acme", "openai", "openai", True),
+        ("anthropic", "openai", "openai", True),
+        ("openai", "openai", "deepseek", False),
+        ("openai", "openai", "OpenAI", False),
+        ("acme", "azure-openai", "openai", False),
+        ("acme", "vertex", "openai", False),
+        ("anthropic", None, "openai", False),
+    ],
+)
+def test_responses(provider: str, adapter: Any, vendor: str, native: bool) -> None:
+    model = Model(display_name="m", provider=vendor, model_name="x", provider_key_id="k")
+    key = ProviderKey(display_name="k", api_key="s", provider=provider, adapter=adapter, api_base="https://h")
+    assert openai.speaks_responses(model, key) is native
+    found = adapter_for("responses", model, key)
+    assert isinstance(found, openai.Adapter) or not native
+    if isinstance(found, openai.Adapter):
+        assert found.endpoint("responses", model, key, "ns").native is native

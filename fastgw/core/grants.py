@@ -48,8 +48,8 @@ class ServiceAccount(msgspec.Struct, tag=True, frozen=True):
         }
         try:
             assertion = jwt.encode(claims, self.private_key, algorithm="RS256")
-        except (jwt.PyJWTError, ValueError, TypeError):
-            # What the library says may quote the key.
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+            # What the library says may quote the key. A public key is read, but has no method to sign.
             raise ValueError("the private key cannot sign") from None
         return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
 

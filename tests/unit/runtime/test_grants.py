@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from fastgw.core.errors import GatewayError
 from fastgw.core.grants import ClientCredentials, Grant, ServiceAccount
@@ -188,6 +188,9 @@ def test_an_assertion_of_a_service_account() -> None:
     }
     with pytest.raises(ValueError, match="the private key cannot sign"):
         ServiceAccount(account.url, "a", "-----BEGIN junk", "s").form(0)
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(ValueError, match="the private key cannot sign"):
+        ServiceAccount(account.url, "a", public.decode(), "s").form(0)
 
 
 def test_a_key_that_cannot_sign_is_a_misconfiguration() -> None:

@@ -374,7 +374,7 @@ def memory(pid: int) -> dict[str, int]:
 
 def test_tables_cost_a_worker_next_to_nothing(mock: Mock) -> None:
     """All four vocabularies are 15 MB, once for the gateway. A worker maps them and keeps no copy."""
-    with gateway(document(mock)) as gw:
+    with gateway(document(mock), {"proxy": {"workers": 1}}) as gw:
         (worker,) = gw.workers()
         known = {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}
         for _ in range(20):

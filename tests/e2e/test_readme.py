@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from fastgw.config import load_config
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway, free_port, gateway
 from tests.support.mock import mock_upstream
 from tests.support.quickstart import Quickstart, quickstart
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 DOCUMENTED = "127.0.0.1:3000"
 DOCUMENTED_METRICS = "127.0.0.1:9090"
+DOCUMENTED_ADMIN = "127.0.0.1:9091"
 DOCUMENTED_MOCK = "http://127.0.0.1:4010"
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -37,11 +38,15 @@ def fenced(language: str, containing: str, page: str = README) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def documented() -> Iterator[Gateway]:
-    """What the quickstart serves, with a metrics listener whose port is known."""
+def documented() -> Iterator[tuple[Gateway, str]]:
+    """What the quickstart serves, with a metrics listener whose port is known, and an admin listener."""
+    addr = f"127.0.0.1:{free_port()}"
     text = (ROOT / "config/quickstart/resources.yaml").read_text()
-    with mock_upstream() as mock, gateway(yaml.safe_load(text.replace(DOCUMENTED_MOCK, mock.origin))) as served:
-        yield served
+    with mock_upstream() as mock:
+        admin = {"enabled": True, "addr": addr, "admin_keys": ["YOUR-ADMIN-KEY"]}
+        document = yaml.safe_load(text.replace(DOCUMENTED_MOCK, mock.origin))
+        with gateway(document, {"admin": admin}) as served:
+            yield served, addr
 
 
 def printed(guide: str, heading: str) -> str:
@@ -114,8 +119,9 @@ def test_commands_of_the_readme_exist() -> None:
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
-def test_examples_of_the_documents(page: str, documented: Gateway, tmp_path: Path) -> None:
+def test_examples_of_the_documents(page: str, documented: tuple[Gateway, str], tmp_path: Path) -> None:
     """Every shell and Python block of docs/ runs, says something and ends with 0."""
+    served, admin = documented
     text = (ROOT / "docs" / page).read_text()
     command = tmp_path / "fastgw"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m fastgw "$@"\n')
@@ -125,8 +131,8 @@ def test_examples_of_the_documents(page: str, documented: Gateway, tmp_path: Pat
         for example in fenced(language, "", text):
             if "curl" in example and shutil.which("curl") is None:
                 pytest.skip("curl is not installed")
-            code = example.replace(DOCUMENTED, f"127.0.0.1:{documented.port}")
-            code = code.replace(DOCUMENTED_METRICS, f"127.0.0.1:{documented.metrics_port}")
+            code = example.replace(DOCUMENTED, f"127.0.0.1:{served.port}").replace(DOCUMENTED_ADMIN, admin)
+            code = code.replace(DOCUMENTED_METRICS, f"127.0.0.1:{served.metrics_port}")
             options = ["-e"] if shell == "bash" else []
             finished = subprocess.run(
                 [shell, *options, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30

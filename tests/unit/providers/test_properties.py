@@ -1,6 +1,7 @@
 """Whatever callers and upstreams send: nothing but the declared errors, and nothing lost that both sides can say."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -18,6 +19,9 @@ from fastgw.endpoints.messages.stream import MessagesRenderer
 from fastgw.providers.anthropic.answer import completion_of as read_message
 from fastgw.providers.anthropic.request import Request
 from fastgw.providers.anthropic.stream import MessagesDecoder
+from fastgw.providers.bedrock.converse.content import refuse_remote
+from fastgw.providers.bedrock.converse.request import Options
+from fastgw.providers.bedrock.converse.request import Request as ConverseRequest
 from fastgw.providers.bridge import BridgedStream
 from fastgw.providers.heard import Heard
 from fastgw.providers.openai.answer import completion_of as read_chat
@@ -121,6 +125,23 @@ def odd(roles: list[str]) -> st.SearchStrategy[dict[str, Any]]:
         {"role": st.sampled_from(roles)}, optional={"content": JSON | st.lists(OBJECT, max_size=4), "tool_calls": JSON}
     )
     return st.builds(lambda body, turns: {**body, "messages": turns}, OBJECT, st.lists(turn | OBJECT, max_size=4))
+
+
+@MANY
+@given(odd(["user", "assistant", "tool", "system", "developer"]), st.booleans())
+def test_any_chat_request_towards_converse(chat: dict[str, Any], claude: bool) -> None:
+    before = json.dumps(chat)
+    try:
+        made = ConverseRequest(chat, "claude-3" if claude else "nova", Options(0.1, 0.5, {"stop": 1}, claude))
+        refuse_remote(chat)
+    except GatewayError as error:
+        assert error.status == 400 or "at least one user" in error.message
+    else:
+        assert orjson.dumps(made.body)
+        turns = made.body["messages"]
+        assert all(turn["content"] for turn in turns)
+        assert all(a["role"] != b["role"] for a, b in pairwise(turns))
+    assert json.dumps(chat) == before
 
 
 @MANY

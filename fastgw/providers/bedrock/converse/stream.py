@@ -39,7 +39,7 @@ class ConverseDecoder:
         self._reader = MessageReader()
         self._begun = False
         # By index of the content block: index of the tool call, or None for the answer; and whether input was seen.
-        self._tools: dict[Any, tuple[int | None, bool]] = {}
+        self._tools: dict[int, tuple[int | None, bool]] = {}
         self.frames = 0
         self.failure = 0
         self.failure_data = b""
@@ -84,7 +84,7 @@ class ConverseDecoder:
             self._renderer.begin("", self._model)
 
     def _start(self, event: dict[str, Any]) -> None:
-        start, index = event.get("start"), event.get("contentBlockIndex")
+        start, index = event.get("start"), index_of(event)
         use = start.get("toolUse") if isinstance(start, dict) else None
         if not isinstance(use, dict):
             return
@@ -103,14 +103,14 @@ class ConverseDecoder:
             self._renderer.text(string(text))
         elif isinstance(use, dict):
             if fragment := string(use.get("input")):
-                self._input(event.get("contentBlockIndex"), fragment)
+                self._input(index_of(event), fragment)
         elif isinstance(reasoning, dict):
             if text := string(reasoning.get("text")):
                 self._renderer.reasoning(text)
             if signature := string(reasoning.get("signature")):
                 self._renderer.signature(signature)
 
-    def _input(self, index: object, fragment: str) -> None:
+    def _input(self, index: int, fragment: str) -> None:
         number, _ = self._tools.get(index, (-1, False))
         if number == -1:
             return
@@ -121,7 +121,7 @@ class ConverseDecoder:
             self._renderer.arguments(number, fragment)
 
     def _stop(self, event: dict[str, Any]) -> None:
-        index = event.get("contentBlockIndex")
+        index = index_of(event)
         if index in self._tools and not self._tools[index][1]:
             # Arguments must parse, and a tool without parameters gets no input at all.
             self._input(index, "{}")
@@ -136,6 +136,12 @@ class ConverseDecoder:
         if isinstance(event.get("usage"), dict):
             self.usage = usage_of(event["usage"])
             self._renderer.usage(self.usage)
+
+
+def index_of(event: dict[str, Any]) -> int:
+    """Which block an event is about, -1 when it does not say."""
+    index = event.get("contentBlockIndex")
+    return index if isinstance(index, int) else -1
 
 
 _READ = {

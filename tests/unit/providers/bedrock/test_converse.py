@@ -98,9 +98,12 @@ def test_nothing_but_a_failure_comes_of_garbage(pieces: list[Any]) -> None:
     assert made.failure in (0, events.BAD, events.BROKEN)
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(
-    st.sampled_from(["delta", "start", "toolUse", "reasoningContent", "text", "input", "usage", "stopReason"]), x
-))  # fmt: skip
+NAMES = st.sampled_from(
+    ["delta", "start", "toolUse", "reasoningContent", "text", "input", "usage", "stopReason", "contentBlockIndex"]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner)
+)
 
 
 @given(

@@ -279,6 +279,24 @@ def test_the_messages_api(gw: Gateway) -> None:
         assert answer.usage.output_tokens > 0
 
 
+def test_the_responses_api(client: openai.OpenAI) -> None:
+    tools: Any = [{"type": "function", "name": "weather", "parameters": CITY, "strict": True}]
+    with client.responses.stream(model="nova", input="Weather?", tools=tools, tool_choice="required") as stream:
+        response = stream.until_done().get_final_response()
+    [call] = response.output
+    assert call.type == "function_call"
+    assert json.loads(call.arguments) == {"city": "mock"}
+    assert response.usage is not None
+    assert response.usage.output_tokens > 0
+    turns: Any = [
+        {"role": "user", "content": "Weather?"},
+        {"type": "function_call", "call_id": call.call_id, "name": call.name, "arguments": call.arguments},
+        {"type": "function_call_output", "call_id": call.call_id, "output": "rain"},
+    ]
+    answer = client.responses.create(model="nova", input=turns, tools=tools)
+    assert answer.output_text.startswith("The mock upstream answers")
+
+
 @pytest.mark.parametrize(
     ("status", "expected", "message", "code"),
     [

@@ -1,9 +1,11 @@
 """python -m bench.changes: what changes of a large configuration cost while the gateway serves.
 
 Needs etcd. Starts it with 100,000 keys and 10,000 models, a mock upstream and fastgw with two workers, and prints
-Markdown: time to load, memory, time from a write to its effect, and how long requests had to wait meanwhile. The probe
-sends `GET /livez` every 2 ms over connections to both workers, from a process of its own; the largest answer time
-bounds what any event loop was blocked, and contains what the machine does to the probe itself (first row).
+Markdown: time to load, memory, time from a write to its effect, and for how long the event loops are busy with changes.
+
+* `turn`: the longest turn of the event loop in CPU time, of the workers and of the supervisor (probe/sitecustomize.py).
+* `/livez`: a process of its own sends one every 2 ms over connections to both workers. The answer times contain what
+  the machine does to the probe itself: compare with the row in which nothing changes.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -186,6 +190,25 @@ def resident(pid: int) -> float:
     raise RuntimeError(pid)
 
 
+class Turns:
+    """What the probes in the gateway's processes have written since the last look."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._read: dict[Path, int] = {}
+
+    def longest(self) -> str:
+        """Workers | supervisor, milliseconds of CPU."""
+        found = {"worker": 1.0, "supervisor": 1.0}
+        for path in self.directory.iterdir():
+            lines = path.read_text().splitlines()
+            role = path.name.partition("-")[0]
+            for line in lines[self._read.get(path, 0) :]:
+                found[role] = max(found[role], float(line.split()[1]))
+            self._read[path] = len(lines)
+        return f"{found['worker']:.0f} | {found['supervisor']:.0f}"
+
+
 def milliseconds(taken: list[float]) -> str:
     """p50, p99 and largest of sorted figures."""
     at = [statistics.median(taken), taken[int(0.99 * (len(taken) - 1))], taken[-1]]
@@ -198,39 +221,40 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="of 200 edits per second")
     options = parser.parse_args()
-    with mock_upstream() as mock, etcd() as store:
-        document = rows(mock.url, options.keys, options.models)
-        store.write(document)
+    with tempfile.TemporaryDirectory() as directory, mock_upstream() as mock, etcd() as store:
+        store.write(rows(mock.url, options.keys, options.models))
+        turns = Turns(Path(directory))
+        probe = f"{Path(__file__).parent / 'probe'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         config = {"proxy": {"workers": 2}, **source(store.url), "observability": {"log_level": "warn"}}
         begun = time.perf_counter()
-        with gateway({}, config) as gw:
+        with gateway({}, config, {"PYTHONPATH": probe, "BENCH_TURNS": directory}) as gw:
             loaded = time.perf_counter() - begun
-            assert serves(gw, f"sk-{options.keys - 1}", f"model-{options.models - 1}")
-            time.sleep(2)
-            workers = [resident(pid) for pid in gw.workers()]
-            assert gw.process is not None
-            own = resident(gw.process.pid)
-            print(f"{options.keys:,} keys, {options.models:,} models in etcd, 2 workers\n")
-            print(f"* start to ready, everything loaded: {loaded:.1f} s")
-            print(f"* memory: worker {max(workers):.0f} MiB, supervisor {own:.0f} MiB (RSS)\n")
-            print("| what | p50 ms | p99 ms | largest ms |\n|---|---:|---:|---:|")
-            print(
-                "| one key written to etcd until a request is served with it |",
-                milliseconds(effect(store, gw, 200)),
-                "|",
-            )
-            print("| `/livez`, nothing changes |", milliseconds(waits(gw.port, lambda: time.sleep(5))), "|")
-            edits = paced(store, 200, options.seconds)
-            print("| `/livez`, 200 edits per second |", milliseconds(waits(gw.port, edits)), "|")
-            again = reading_everything(store, gw)
-            print("| `/livez`, etcd restarts and all is read again |", milliseconds(waits(gw.port, again)), "|")
-            print("| a page of the supervisor, all is read again |", milliseconds(waits(gw.metrics_port, again)), "|")
-            replaced = everything_else(store, gw, options.keys)
-            print("| `/livez`, every key is replaced |", milliseconds(waits(gw.port, replaced)), "|")
-            workers = [resident(pid) for pid in gw.workers()]
-            print(
-                f"\n* memory afterwards: worker {max(workers):.0f} MiB, supervisor {resident(gw.process.pid):.0f} MiB"
-            )
+            report(store, gw, options, turns, loaded)
+
+
+def report(store: Etcd, gw: Gateway, options: argparse.Namespace, turns: Turns, loaded: float) -> None:
+    def memory() -> str:
+        assert gw.process is not None
+        worker = max(resident(pid) for pid in gw.workers())
+        return f"worker {worker:.0f} MiB, supervisor {resident(gw.process.pid):.0f} MiB (RSS)"
+
+    def row(what: str, taken: list[float]) -> None:
+        print(f"| {what} | {milliseconds(taken)} | {turns.longest()} |", flush=True)
+
+    assert serves(gw, f"sk-{options.keys - 1}", f"model-{options.models - 1}")
+    time.sleep(2)
+    print(f"{options.keys:,} keys, {options.models:,} models in etcd, 2 workers\n")
+    print(f"* start to ready, everything loaded: {loaded:.1f} s")
+    print(f"* longest turn meanwhile, workers | supervisor: {turns.longest()} ms of CPU")
+    print(f"* {memory()}\n")
+    print("| | p50 ms | p99 ms | largest ms | turn of a worker, ms | turn of the supervisor, ms |")
+    print("|---|---:|---:|---:|---:|---:|")
+    row("one key written to etcd until a request is served with it", effect(store, gw, 200))
+    row("`/livez`, nothing changes", waits(gw.port, lambda: time.sleep(5)))
+    row("`/livez`, 200 edits per second", waits(gw.port, paced(store, 200, options.seconds)))
+    row("`/livez`, etcd restarts and all is read again", waits(gw.port, reading_everything(store, gw)))
+    row("`/livez`, every key is replaced", waits(gw.port, everything_else(store, gw, options.keys)))
+    print(f"\n* afterwards: {memory()}")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from fastgw.telemetry.log import Log
 
 TARGET: Final = "fastgw::config"
 DEFECT_SECONDS: Final = 1.0
+MAX_RUN: Final = 256
+"""Events that are looked at and applied in one go."""
 MAX_LOGGED: Final = 100
 """Rejections of one load that are logged one by one."""
 
@@ -254,10 +256,10 @@ class EtcdSource:
 
 
 def distinct(events: list[Event]) -> Iterator[list[Event]]:
-    """The events in their order, in runs without a key that occurs twice."""
+    """The events in their order, in runs without a key that occurs twice, and not too long for one turn of the loop."""
     run: dict[bytes, Event] = {}
     for event in events:
-        if event.kv.key in run:
+        if event.kv.key in run or len(run) == MAX_RUN:
             yield list(run.values())
             run = {}
         run[event.kv.key] = event

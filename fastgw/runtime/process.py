@@ -14,6 +14,9 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67
 """glibc's own settings return the memory of every large body to the kernel and fault it in again for the next one,
 which costs three times what is done with the body. A worker keeps at most this much instead (bytes). The operator's
 environment wins; other C libraries ignore it."""
+PER_TURN = 32 * 1024
+"""What a worker finds at once in its link, roughly: it looks at all of it in one turn of its loop. The kernel doubles
+the figure and counts its own overhead in."""
 COLLECTOR = (20_000, 50, 100)
 """Thresholds of the garbage collector in all processes: little of what is made is garbage in a cycle, and looking at
 everything takes 100 ms with 100,000 rows."""
@@ -49,6 +52,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         self._ours = ours
         ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PER_TURN)
         with theirs:
             descriptors = (theirs.fileno(), listener.fileno(), handed.fileno(), board, *tables)
             arguments = [index, workers, cells, *descriptors]

@@ -26,6 +26,8 @@ class KeyTrust:
 def build_context(settings: OutboundTls, trust: KeyTrust = KeyTrust(), label: str = "upstream.tls") -> ssl.SSLContext:
     """A client context for the deployment's settings plus those of one key. Raises TlsError."""
     context = ssl.create_default_context()
+    # Older Pythons take a connection that was cut for one that was closed (RFC 8446 §6.1).
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     _load_platform_roots(context)
     if settings.ca_file is not None:

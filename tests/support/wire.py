@@ -46,6 +46,8 @@ class Wire:
         self.socket: socket.socket = socket.create_connection(address, timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
+            # Older Pythons take a connection that was cut for one that was closed.
+            tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
             self.socket = tls.wrap_socket(self.socket, server_hostname=address[0], suppress_ragged_eofs=False)
         self._left = b""
 
@@ -97,7 +99,9 @@ class Wire:
             answer.end = "eof" if "closed" in str(error) or "complete" in str(error) else "protocol"
         except (ConnectionResetError, BrokenPipeError):
             answer.end = "reset"
-        except ssl.SSLEOFError:
+        except ssl.SSLError as error:
+            if not isinstance(error, ssl.SSLEOFError) and error.reason != "UNEXPECTED_EOF_WHILE_READING":
+                raise
             answer.end = "truncated"
         except TimeoutError:
             answer.end = "timeout"

@@ -79,3 +79,7 @@ def test_trust_that_no_configuration_needs_is_forgotten() -> None:
     contexts.drop_unused()
     assert len(contexts) == 1
     assert contexts.get(KeyTrust(None, False)) is not lax
+
+
+def test_a_cut_connection_is_not_taken_for_a_closed_one() -> None:
+    assert not build_context(OutboundTls()).options & ssl.OP_IGNORE_UNEXPECTED_EOF

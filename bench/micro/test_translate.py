@@ -13,6 +13,9 @@ from bench.micro.samples import stream
 from fastgw.endpoints.chat_render import ChatRenderer
 from fastgw.endpoints.messages.native import MessagesStream
 from fastgw.endpoints.messages.stream import MessagesRenderer
+from fastgw.endpoints.responses.native import ResponsesStream
+from fastgw.endpoints.responses.render import Shape
+from fastgw.endpoints.responses.stream import ResponsesRenderer
 from fastgw.providers.adapter import RelayedStream
 from fastgw.providers.anthropic.stream import MessagesDecoder
 from fastgw.providers.bridge import BridgedStream
@@ -45,6 +48,26 @@ TOOL = messages(
 )
 
 
+def responses(tokens: int) -> list[bytes]:
+    """The events of a Responses stream."""
+    heard = Heard(ResponsesRenderer(Shape("m", {"input": "x"})))
+    made = BridgedStream(ChunkDecoder(heard), heard, chunked=False)
+    wire = b"".join(map(made.feed, stream(tokens))) + made.finish()
+    return [event + b"\n\n" for event in wire.split(b"\n\n")[:-1]]
+
+
+RESPONSES = responses(TOKENS)
+
+
+def to_responses() -> BridgedStream:
+    heard = Heard(ResponsesRenderer(Shape("alias", {"input": "x"})))
+    return BridgedStream(ChunkDecoder(heard), heard, chunked=True)
+
+
+def native_responses() -> ResponsesStream:
+    return ResponsesStream(chunked=True)
+
+
 def to_messages() -> BridgedStream:
     heard = Heard(MessagesRenderer(b'"alias"', {}))
     return BridgedStream(ChunkDecoder(heard), heard, chunked=True)
@@ -61,8 +84,22 @@ def native() -> MessagesStream:
 
 @pytest.mark.parametrize(
     ("make", "events"),
-    [(to_messages, CHAT), (to_chat, TEXT), (to_chat, TOOL), (native, TEXT)],
-    ids=["chat_to_messages", "messages_to_chat", "tool_input_to_chat", "messages_native"],
+    [
+        (to_messages, CHAT),
+        (to_chat, TEXT),
+        (to_chat, TOOL),
+        (native, TEXT),
+        (to_responses, CHAT),
+        (native_responses, RESPONSES),
+    ],
+    ids=[
+        "chat_to_messages",
+        "messages_to_chat",
+        "tool_input_to_chat",
+        "messages_native",
+        "chat_to_responses",
+        "responses_native",
+    ],
 )
 def test_stream_of_100(benchmark: BenchmarkFixture, make: Callable[[], RelayedStream], events: list[bytes]) -> None:
     def relay() -> RelayedStream:

@@ -1,6 +1,7 @@
 """OpenAI's SDK on the Responses API: at an upstream that has it, and at ones of other protocols."""
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 
 from tests.support.families import CITY, CLAUDE, GPT, OPENAI, UPSTREAM, Families, families
 from tests.support.gateway import API_KEY
-from tests.support.observe import total
+from tests.support.observe import total, until
 
 TOOLS: list[Any] = [
     {"type": "function", "name": "weather", "description": "The weather.", "parameters": CITY, "strict": True},
@@ -20,7 +21,7 @@ TOOLS: list[Any] = [
 ]
 CALLS = [{"name": "weather", "arguments": {"city": "Zürich"}}, {"name": "weather", "arguments": {"city": "Ulm"}}]
 SCRIPTED = [OPENAI, CLAUDE, GPT]
-FAMILIES = [*SCRIPTED, "gemini", "azure"]
+FAMILIES = [*SCRIPTED, "gemini", "azure", "nova"]
 
 
 @pytest.fixture(scope="module")
@@ -335,3 +336,26 @@ def test_missing_counters_are_estimated(family: str, stream: bool) -> None:
         metrics = world.gateway.metrics()
         assert total(metrics, "fastgw_llm_input_tokens_total", endpoint="/v1/responses") == 8
         assert total(metrics, "fastgw_llm_output_tokens_total", endpoint="/v1/responses") == 2
+
+
+def test_a_caller_who_leaves_with_the_last_event_has_the_whole_answer() -> None:
+    last = {"type": "response.completed", "response": {"id": "r", "usage": {"input_tokens": 3, "output_tokens": 4}}}
+    mock = {"events": [last, {"type": "never"}], "fault": "stall", "at": "after_events", "events_before": 1}
+    with families() as world:
+        data = json.dumps({"model": OPENAI, "stream": True, "input": "x", "mock": mock}).encode()
+        head = (
+            "POST /v1/responses HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {API_KEY}\r\nContent-Length: {len(data)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", world.gateway.port), 10) as connection:
+            connection.sendall(head.encode() + data)
+            received = b""
+            while b"response.completed" not in received:
+                received += connection.recv(65536)
+            where = {"handler": "responses"}
+            count = total(world.gateway.metrics(), "fastgw_usage_events_emitted_total", status_code="2xx", **where)
+            assert count == 1
+        until(lambda: world.mock.stats()["open_streams"], lambda count: count == 0)
+        metrics = world.gateway.metrics()
+        assert total(metrics, "fastgw_usage_events_emitted_total", **where) == 1
+        assert total(metrics, "fastgw_llm_output_tokens_total", endpoint="/v1/responses") == 4

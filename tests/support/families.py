@@ -16,6 +16,7 @@ GPT = "gpt"
 OPENAI = "openai"
 """An alias that has the Responses API itself."""
 UPSTREAM = {CLAUDE: "claude-sonnet-4-5", GPT: "gpt-4o", OPENAI: "gpt-4o"}
+AWS_SECRET = '{"access_key_id": "a", "secret_access_key": "s", "region": "eu-west-3"}'
 VERTEX_SECRET = '{"project": "p", "region": "r", "access_token": "t"}'
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -44,6 +45,13 @@ def document(mock: Mock) -> dict[str, Any]:
             "api_key": VERTEX_SECRET,
             "api_base": mock.origin,
         },
+        {
+            "display_name": "aws",
+            "provider": "aws",
+            "adapter": "bedrock",
+            "api_key": AWS_SECRET,
+            "api_base": mock.origin,
+        },
     ]
     claude = {"provider": "anthropic", "model_name": UPSTREAM[CLAUDE], "provider_key": "ant", "retries": 0}
     gpt = {**model, "model_name": UPSTREAM[GPT], "retries": 0}
@@ -59,6 +67,13 @@ def document(mock: Mock) -> dict[str, Any]:
         {**own, "display_name": f"{OPENAI}?*", "model_name": f"{UPSTREAM[OPENAI]}?*"},
         {**own, "display_name": f"{OPENAI}-timed?*", "model_name": f"{UPSTREAM[OPENAI]}?*", "stream_timeout": 20_000},
         {**own, "display_name": "gemini", "provider": "google", "model_name": "gemini-2.5-pro", "provider_key": "ver"},
+        {
+            **own,
+            "display_name": "nova",
+            "provider": "aws",
+            "model_name": "eu.amazon.nova-pro-v1:0",
+            "provider_key": "aws",
+        },
         {**own, "display_name": "azure", "provider": "azure", "model_name": "dep-1", "provider_key": "az"},
         {**claude, "display_name": f"{CLAUDE}-timed", "stream_timeout": 20_000, "retries": 1},
         {**gpt, "display_name": f"{GPT}-timed", "stream_timeout": 20_000, "retries": 1},

@@ -82,7 +82,7 @@ def _add(messages: list[tuple[Message, str]], item: object, param: str) -> None:
     kind = item.get("type")
     if kind == "reasoning":
         return  # what vouches for it is of another vendor
-    if kind in _CALLS:
+    if isinstance(kind, str) and kind in _CALLS:
         call = _call(item, kind, param)
         if messages and "tool_calls" in messages[-1][0]:
             messages[-1][0]["tool_calls"].append(call)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastgw._speedups.events import CHAT, MESSAGES, PLAIN, EventReader
+from fastgw._speedups.events import CHAT, MESSAGES, PLAIN, RESPONSES, EventReader
 from tests.support.sse_reference import events
 
 HEAD, TAIL = b"<", b">"
@@ -237,3 +237,27 @@ def test_nothing_leaks() -> None:
         assert tracemalloc.get_traced_memory()[0] - before < 20_000
     finally:
         tracemalloc.stop()
+
+
+def output(text: Any, kind: str = "output_text", **more: Any) -> dict[str, Any]:
+    place = {"sequence_number": 4, "item_id": "i", "output_index": 12, "content_index": 0}
+    return {"type": f"response.{kind}.delta", **place, "delta": text, "logprobs": [], **more}
+
+
+def test_a_silent_reader_listens_to_responses() -> None:
+    heard = bytearray()
+    reader = EventReader(RESPONSES, silent=True)
+    reader.listen(heard, heard, 100)
+    others = [
+        {"type": "response.created", "response": {"id": "r"}},
+        output("no", "reasoning_summary_text"),
+        output("no", response={}),
+        output(""),
+        output(5),
+        {"delta": "no"},
+        {"type": "response.output_text.delta"},
+    ]
+    wire = [output("a\n"), *others, output("b", "function_call_arguments"), output("x" * 100), output("c")]
+    found = reader.feed("".join(f"data: {json.dumps(event)}\n\n" for event in wire).encode())
+    assert [json.loads(payload) for payload in found] == [*others, output("x" * 100)]
+    assert (bytes(heard), reader.fast, reader.ready) == (b"a\\nbc", 3, b"")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -256,13 +257,16 @@ class EtcdSource:
 
 
 def distinct(events: list[Event]) -> Iterator[list[Event]]:
-    """The events in their order, in runs without a key that occurs twice, and not too long for one turn of the loop."""
+    """The events in their order, in runs without a key that occurs twice, and not too long for one turn of the loop. A
+    transaction, which is all events of one revision, is never cut: it is visible as a whole or not at all, and its
+    revision is not told before. etcd refuses transactions that change a key twice."""
     run: dict[bytes, Event] = {}
-    for event in events:
-        if event.kv.key in run or len(run) == MAX_RUN:
+    for _, group in groupby(events, key=lambda event: event.kv.revision):
+        together = {event.kv.key: event for event in group}
+        if run and (len(run) + len(together) > MAX_RUN or not run.keys().isdisjoint(together)):
             yield list(run.values())
             run = {}
-        run[event.kv.key] = event
+        run.update(together)
     if run:
         yield list(run.values())
 

@@ -17,7 +17,7 @@ from fastgw.resources.etcd.cache import read_cache
 from fastgw.resources.etcd.client import Loaded
 from fastgw.resources.etcd.wire import EtcdError, Event, KeyValue
 from fastgw.runtime.admin import StoreError
-from fastgw.runtime.etcd import EtcdSource, Workers, distinct
+from fastgw.runtime.etcd import MAX_RUN, EtcdSource, Workers, distinct
 from fastgw.state.board import Board
 from fastgw.telemetry.exposition import Exposition
 from tests.support.observe import until
@@ -101,6 +101,14 @@ def test_runs_have_no_key_twice() -> None:
     a1, a2, b, a3 = put("a", b"", 1), put("a", b"", 2), put("b", b"", 3), gone("a", 4)
     assert list(distinct([a1, a2, b, a3])) == [[a1], [a2, b], [a3]]
     assert list(distinct([])) == []
+
+
+def test_runs_do_not_cut_transactions() -> None:
+    a5, b6, a6 = put("a", b"", 5), put("b", b"", 6), put("a", b"", 6)
+    assert list(distinct([a5, b6, a6])) == [[a5], [b6, a6]]
+    singles = [put(f"s{number}", b"", number) for number in range(1, MAX_RUN)]
+    transaction = [put("t1", b"", MAX_RUN), put("t2", b"", MAX_RUN)]
+    assert list(distinct(singles + transaction)) == [singles, transaction]
 
 
 def test_changes_are_told_after_they_serve(board: Board) -> None:

@@ -114,6 +114,7 @@ class Applier:
             finally:
                 self._plan = None
             if failure is not None:
+                self._start_anew()
                 return failure
             self._served = plan.revision
             self._publish(plan.revision)
@@ -124,6 +125,13 @@ class Applier:
         else:
             self.store.apply(change)
         return None
+
+    def _start_anew(self) -> None:
+        """After a change that applies nowhere: workers that are still being brought up to date may hold it already, or
+        are about to. They end, and their successors get what is served."""
+        if self._served:
+            for member in [member for member in self._members.values() if not member.serving]:
+                self._give_up(member)
 
     def _next(self) -> int:
         # A revision is used once, also by a change that fails.

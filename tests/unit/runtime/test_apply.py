@@ -273,6 +273,28 @@ async def test_what_one_worker_cannot_hold_applies_nowhere(world: World) -> None
 
 
 @run
+async def test_who_comes_while_a_change_fails_starts_anew(world: World) -> None:
+    one = await world.join()
+    await world.apply(key("1", "a"))
+    one.stuck, one.refuses = True, 2
+    change = asyncio.create_task(world.applier.apply(Change((key("1", "b"),))))
+    while not one._inbox:
+        await asyncio.sleep(0)
+    late = Worker(world)
+    late.stuck = True
+    joining = asyncio.create_task(world.applier.join(late))  # type: ignore[arg-type]
+    while not late._inbox:
+        await asyncio.sleep(0)
+    one.unstick()
+    assert await change == "no"
+    assert late.killed
+    await joining
+    successor = await world.join()
+    await world.apply(key("2", "c"))
+    assert successor.has("a", "b", "c") == one.has("a", "b", "c") == [True, False, True]
+
+
+@run
 async def test_rows_that_cannot_be_sent_apply_nowhere(world: World) -> None:
     worker = await world.join()
     broken = Put("models", Row("1", Model(display_name="m", model_name=object())))  # type: ignore[arg-type]

@@ -98,7 +98,9 @@ class Compiler:
         key = key_row.value if key_row is not None else None
         operations, flaws = self._operations(model, key_row)
         locate = None
-        if "*" in (model.model_name or "") and (flaws or any(operation.located for operation in operations.values())):
+        if "*" in (model.model_name or "") and (
+            flaws or any(operation.endpoint.located for operation in operations.values())
+        ):
 
             def locate(name: str) -> tuple[dict[str, Operation], Flaws]:
                 return self._operations(msgspec.structs.replace(model, model_name=name), key_row)
@@ -127,7 +129,7 @@ class Compiler:
             labels=self._interned(
                 *(model.provider or "", model.display_name, model.model_name or "", key_id, key_name),
                 # What a native relay is counted under is the family's name.
-                *(f"{name} {operation.family}" for name, operation in operations.items() if operation.native),
+                *(f"{name} {made.endpoint.family}" for name, made in operations.items() if made.endpoint.native),
             ),
             locate=locate,
         )
@@ -159,20 +161,12 @@ class Compiler:
         url = endpoint.url
         pool = self._pools.get(origin(url))
         return Operation(
+            endpoint,
             url,
             pool,
             pool.addressed(endpoint.head, url.authority),
             pool.addressed(endpoint.stream_head, url.authority),
             lambda place: self._pools.visit(origin(place)),
-            family=endpoint.family,
-            translate=endpoint.translate,
-            native=endpoint.native,
-            flatten=endpoint.flatten,
-            grant=endpoint.grant,
-            located=endpoint.located,
-            edited=endpoint.edited,
-            sign=endpoint.sign,
-            series=endpoint.series,
         )
 
     def owner(self, provider: str | None) -> str | None:

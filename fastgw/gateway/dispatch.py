@@ -60,12 +60,13 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
     deadline = ex.gateway.deadlines[seconds] if seconds is not None else None
     if deadline is not None:
         deadline.add(ex)
+    endpoint = operation.endpoint
     try:
-        speaker: Speaker = call if operation.translate is None else operation.translate(call, target)
+        speaker: Speaker = call if endpoint.translate is None else endpoint.translate(call, target)
         body = speaker.upstream_body(target)
-        if target.overrides is not None and operation.edited:
-            body = target.overrides.apply_body(body, flatten=operation.flatten)
-        credential = await bearer(ex, operation.grant) if operation.grant is not None else b""
+        if target.overrides is not None and endpoint.edited:
+            body = target.overrides.apply_body(body, flatten=endpoint.flatten)
+        credential = await bearer(ex, endpoint.grant) if endpoint.grant is not None else b""
         connection = (None if fresh else operation.pool.take()) or await dial(ex, operation)
         send(ex, connection, target, operation, body, credential)
         await park()
@@ -78,10 +79,10 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         if ex.stream:
             if deadline is not None:
                 deadline.add(ex)
-            await relay_stream(ex, call, speaker, target, operation, connection, deadline)
+            await relay_stream(ex, call, speaker, target, endpoint, connection, deadline)
         else:
             whole = payload(answer)
-            if operation.series:
+            if endpoint.series:
                 whole = await ask_on(ex, cast(Series, speaker), target, operation, credential, whole)
             out = read_answer(ex, speaker, whole)
             if not (ex.prompt_tokens and ex.completion_tokens) and lacking(ex, call):
@@ -90,7 +91,7 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
                     deadline.discard(ex)
                 await ex.gateway.estimates.fill(ex, call, partial(call.said, out), len(out))
             kind = answer.content_type
-            if operation.native and not call.generates and kind is not None:
+            if endpoint.native and not call.generates and kind is not None:
                 ex.answer_json(200, out, content=b"content-type: %b\r\n" % kind)
             else:
                 ex.answer_json(200, out, call_id(ex))
@@ -131,7 +132,9 @@ def refused(answer: AnswerReader, operation: Operation) -> GatewayError:
         return transport_error("the proxy answered 407")
     reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
     wait, name = answer.retry_after, answer.error_type
-    return answer_failure(answer.status, reason, wait, operation.family, own=operation.native, name=name)
+    return answer_failure(
+        answer.status, reason, wait, operation.endpoint.family, own=operation.endpoint.native, name=name
+    )
 
 
 async def follow(
@@ -176,11 +179,11 @@ def send(
     a grant, configured fields, signature, length, body."""
     ex.upstream = connection
     head = operation.stream_head if ex.stream else operation.head
-    extra = credential if operation.own else b""
+    extra, sign = credential if operation.own else b"", operation.endpoint.sign
     if target.overrides is not None and operation.own:
         extra += target.overrides.headers(variables(ex, target), ex.request.fields)
-    if operation.sign is not None and operation.own:
-        extra += operation.sign(b"%b%b\r\n%b" % (head, ex.request_id, extra), body, time())
+    if sign is not None and operation.own:
+        extra += sign(b"%b%b\r\n%b" % (head, ex.request_id, extra), body, time())
     if len(body) <= JOIN_LIMIT:
         request = b"%b%b\r\n%bContent-Length: %d\r\n\r\n%b" % (head, ex.request_id, extra, len(body), body)
         connection.send(ex, request, streaming=ex.stream)

@@ -10,8 +10,8 @@ from fastgw.gateway.call import Call
 from fastgw.gateway.coding import Inflating, inflater
 from fastgw.gateway.estimates import lacking
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.snapshot import Operation, Target
-from fastgw.providers.adapter import RelayedStream, Speaker
+from fastgw.gateway.snapshot import Target
+from fastgw.providers.adapter import Endpoint, RelayedStream, Speaker
 from fastgw.providers.failures import in_band_failure
 from fastgw.providers.native import NativeStream
 from fastgw.upstream.connection import UpstreamConnection
@@ -34,14 +34,14 @@ async def relay_stream(
     call: Call,
     speaker: Speaker,
     target: Target,
-    operation: Operation,
+    endpoint: Endpoint,
     connection: UpstreamConnection,
     deadline: "Deadlines[Exchange] | None",
 ) -> None:
     """Relay a stream to its end. Raises UpstreamFailure only while nothing has been sent to the caller;
     afterwards a failure ends the stream with one error frame and is left in `ex.error`."""
     stream = speaker.relay(target, chunked=ex.request.http11)
-    relay = StreamRelay(ex, call, stream, operation, connection, deadline)
+    relay = StreamRelay(ex, call, stream, endpoint, connection, deadline)
     inflate = inflater(connection.answer.content_encoding)
     ex.relay = relay
     ex.reported = stream
@@ -71,12 +71,12 @@ class StreamRelay:
         "_call",
         "_connection",
         "_deadline",
+        "_endpoint",
         "_ex",
         "_held",
         "_keepalive",
         "_native",
         "_noted",
-        "_operation",
         "_stream",
         "_young",
         "failure",
@@ -87,7 +87,7 @@ class StreamRelay:
         ex: Exchange,
         call: Call,
         stream: RelayedStream,
-        operation: Operation,
+        endpoint: Endpoint,
         connection: UpstreamConnection,
         deadline: "Deadlines[Exchange] | None",
     ) -> None:
@@ -96,7 +96,7 @@ class StreamRelay:
         self._stream = stream
         self._native = stream if isinstance(stream, NativeStream) else None
         self._young = True
-        self._operation = operation
+        self._endpoint = endpoint
         self._connection = connection
         self._deadline = deadline
         self._keepalive = ex.gateway.keepalive
@@ -170,7 +170,7 @@ class StreamRelay:
         opened(ex)
         fields = STREAM_FIELDS
         kind = self._connection.answer.content_type
-        if self._operation.native and kind is not None:
+        if self._endpoint.native and kind is not None:
             fields = b"content-type: %b\r\ncache-control: no-cache\r\n" % kind
         ex.downstream.begin_stream(ex.request, 200, ex.fields(fields, call_id(ex)))
         if self._keepalive is not None:
@@ -268,13 +268,13 @@ class StreamRelay:
             return None
         if kind == 1:
             return in_band_failure(
-                self._stream.failure_data, before_first=not self._ex.head_sent, family=self._operation.family
+                self._stream.failure_data, before_first=not self._ex.head_sent, family=self._endpoint.family
             )
         if kind == 3:
             return decode_error("stream frame is too large")
         if kind == 4:
             return transport_error("the stream is damaged or incomplete")
-        wanted = "a chat completion chunk" if self._operation.family == "openai" else "an event of its protocol"
+        wanted = "a chat completion chunk" if self._endpoint.family == "openai" else "an event of its protocol"
         return decode_error(f"stream frame is not {wanted}")
 
 

@@ -205,7 +205,7 @@ class Accounts:
 def provider_of(row: Target, operation: str) -> str:
     """The provider label: the model's vendor, but on a native relay the vendor whose protocol it is."""
     spoken = row.operations.get(operation)
-    return spoken.family if spoken is not None and spoken.native else row.provider.lower()
+    return spoken.endpoint.family if spoken is not None and spoken.endpoint.native else row.provider.lower()
 
 
 def tells_of_health(failure: GatewayError) -> bool:

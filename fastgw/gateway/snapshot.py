@@ -14,11 +14,9 @@ import msgspec
 import orjson
 
 from fastgw.core.errors import GatewayError
-from fastgw.core.grants import Grant
 from fastgw.gateway.tables import Version, ids
 from fastgw.policy.access import ModelPatterns, Networks, best_wildcard, substitute
-from fastgw.providers.adapter import Sign, Translate
-from fastgw.providers.failures import Family
+from fastgw.providers.adapter import Endpoint
 from fastgw.providers.overrides import Overrides
 from fastgw.providers.place import UpstreamURL
 from fastgw.resources.change import decode_value
@@ -69,27 +67,19 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """How one operation reaches one target: constant request heads that end where the request id goes.
+    """How one operation reaches one target: the endpoint as its family made it, and where requests for it go.
 
-    `reach` finds the pool for another URL with the trust of the same provider key (for redirects). `own`: the place is
-    the provider's own, so that what is configured for it may be sent there. `translate` None: the upstream speaks the
-    caller's dialect. See `providers.adapter.Endpoint` for the rest."""
+    The heads are constant and end where the request id goes. After a redirect, `url` and they are those of another
+    place. `reach` finds the pool for another URL with the trust of the same provider key (for redirects). `own`: the
+    place is the provider's own, so that what is configured for it may be sent there."""
 
+    endpoint: Endpoint
     url: UpstreamURL
     pool: Pool
     head: bytes
     stream_head: bytes
     reach: Callable[[UpstreamURL], Pool]
     own: bool = True
-    family: Family = "openai"
-    translate: Translate | None = None
-    native: bool = False
-    flatten: bool = True
-    grant: Grant | None = None
-    located: bool = False
-    edited: bool = True
-    sign: Sign | None = None
-    series: bool = False
 
 
 Flaws = dict[str, Callable[[], GatewayError]]

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from fastgw.endpoints.renderer import EventRenderer
 from fastgw.providers.canonical import Completion, Usage
 
 
@@ -47,18 +48,16 @@ def chat_completion(completion: Completion, alias: str) -> bytes:
     )
 
 
-class ChatRenderer:
+class ChatRenderer(EventRenderer):
     """Writes chat completion chunks. `include_usage`: the caller asked for the usage chunk."""
 
-    __slots__ = ("_alias", "_before", "_include_usage", "_out", "frame", "tool_frame")
+    __slots__ = ("_alias", "_before", "_include_usage")
 
     def __init__(self, alias: bytes, *, include_usage: bool) -> None:
+        super().__init__()
         self._alias = alias
         self._include_usage = include_usage
         self._before = b""
-        self._out: list[bytes] = []
-        self.frame: tuple[bytes, bytes] | None = None
-        self.tool_frame: tuple[int, bytes, bytes] | None = None
 
     def begin(self, id: str, model: str) -> None:
         """The role chunk. The id stays for the whole stream."""
@@ -124,11 +123,3 @@ class ChatRenderer:
     def end(self) -> None:
         """The end marker."""
         self._out.append(b"data: [DONE]\n\n")
-
-    def take(self) -> bytes:
-        """The chunks since the last call."""
-        if not self._out:
-            return b""
-        out = b"".join(self._out)
-        self._out.clear()
-        return out

@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 
 from fastgw.endpoints.messages.render import stop_reason, usage_object
+from fastgw.endpoints.renderer import CountedRenderer
 from fastgw.providers.canonical import Usage
 
 
-class MessagesRenderer:
+class MessagesRenderer(CountedRenderer):
     """Writes events. `alias` is JSON text; `names`: tool names that were cut, and what they were."""
 
     __slots__ = (
@@ -21,34 +22,25 @@ class MessagesRenderer:
         "_block",
         "_blocks",
         "_ended",
-        "_finish",
         "_kind",
         "_names",
-        "_out",
         "_signature",
         "_started",
         "_stop_sequence",
         "_tools",
-        "_usage",
-        "frame",
-        "tool_frame",
     )
 
     def __init__(self, alias: bytes, names: dict[str, str]) -> None:
+        super().__init__()
         self._alias = alias
         self._names = names
-        self._out: list[bytes] = []
         self._started = self._ended = False
         self._blocks = 0  # begun so far
         self._block = 0  # the open one
         self._kind = ""  # of the open one; empty: none is open
         self._tools: dict[int, int] = {}
         self._signature = ""
-        self._finish: str | None = None
         self._stop_sequence: str | None = None
-        self._usage: Usage | None = None
-        self.frame: tuple[bytes, bytes] | None = None
-        self.tool_frame: tuple[int, bytes, bytes] | None = None
 
     # -- pieces
 
@@ -109,29 +101,9 @@ class MessagesRenderer:
 
     def finish(self, reason: str, stop_sequence: str | None = None, usage: Usage | None = None) -> None:
         """The blocks are over; the message is when its counters are known."""
-        self._finish, self._stop_sequence = reason, stop_sequence
+        self._stop_sequence = stop_sequence
         self._close()
-        self._usage = usage or self._usage
-        if self._usage is not None:
-            self._stop()
-
-    def usage(self, usage: Usage) -> None:
-        """Counters, which end a message that waits for them."""
-        self._usage = usage
-        if self._finish is not None:
-            self._stop()
-
-    def end(self) -> None:
-        """The upstream has ended."""
-        self._stop()
-
-    def take(self) -> bytes:
-        """The events since the last call."""
-        if not self._out:
-            return b""
-        out = b"".join(self._out)
-        self._out.clear()
-        return out
+        self._finished(reason, usage)
 
     # -- writing
 

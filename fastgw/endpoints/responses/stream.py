@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from fastgw.endpoints.renderer import CountedRenderer
 from fastgw.endpoints.responses.render import (
     Item,
     Part,
@@ -44,34 +45,33 @@ class _Open:
         return "".join(self.pieces)
 
 
-class ResponsesRenderer:
-    """Writes events."""
+class ResponsesRenderer(CountedRenderer):
+    """Writes events.
+
+    Every one has a number of its own and adds to a text that is repeated later: none is written by the reader, there
+    are no frames.
+    """
 
     __slots__ = (
         "_closed",
         "_created",
         "_done",
         "_ended",
-        "_finish",
         "_id",
         "_items",
         "_message",
         "_number",
-        "_out",
         "_parts",
         "_reasoning",
         "_shape",
         "_started",
         "_tools",
-        "_usage",
-        "frame",
-        "tool_frame",
     )
 
     def __init__(self, shape: Shape) -> None:
+        super().__init__()
         self._shape = shape
         self._id, self._created = minted("resp"), int(time())
-        self._out: list[bytes] = []
         self._number = 0
         self._items = 0  # begun so far
         self._started = self._closed = self._ended = False
@@ -80,11 +80,6 @@ class ResponsesRenderer:
         self._reasoning: _Open | None = None
         self._tools: dict[int, _Open] = {}
         self._done: dict[int, Item] = {}
-        self._finish: str | None = None
-        self._usage: Usage | None = None
-        # Every event has a number of its own and adds to a text that is repeated later: none is written by the reader.
-        self.frame: tuple[bytes, bytes] | None = None
-        self.tool_frame: tuple[int, bytes, bytes] | None = None
 
     # -- pieces
 
@@ -152,30 +147,9 @@ class ResponsesRenderer:
         """The items are over; the response is when its counters are known."""
         if self._closed:
             return
-        self._finish = reason
         self._start()
         self._close()
-        self._usage = usage or self._usage
-        if self._usage is not None:
-            self._stop()
-
-    def usage(self, usage: Usage) -> None:
-        """Counters, which end a response that waits for them."""
-        self._usage = usage
-        if self._finish is not None:
-            self._stop()
-
-    def end(self) -> None:
-        """The upstream has ended."""
-        self._stop()
-
-    def take(self) -> bytes:
-        """The events since the last call."""
-        if not self._out:
-            return b""
-        out = b"".join(self._out)
-        self._out.clear()
-        return out
+        self._finished(reason, usage)
 
     # -- writing
 

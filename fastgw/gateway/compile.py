@@ -15,7 +15,7 @@ from fastgw.policy.access import ModelPatterns, Networks
 from fastgw.policy.deadlines import answer_deadline, stream_deadline
 from fastgw.providers import adapter
 from fastgw.providers.place import UpstreamURL
-from fastgw.providers.registry import adapter_for, overrides_for
+from fastgw.providers.registry import adapter_for, located, overrides_for
 from fastgw.resources.models import VIRTUAL, ApiKey, Model, ProviderKey, Row
 from fastgw.resources.report import quoted
 from fastgw.telemetry.log import Log
@@ -98,9 +98,7 @@ class Compiler:
         key = key_row.value if key_row is not None else None
         operations, flaws = self._operations(model, key_row)
         locate = None
-        if "*" in (model.model_name or "") and (
-            flaws or any(operation.endpoint.located for operation in operations.values())
-        ):
+        if "*" in (model.model_name or "") and key is not None and located(key):
 
             def locate(name: str) -> tuple[dict[str, Operation], Flaws]:
                 return self._operations(msgspec.structs.replace(model, model_name=name), key_row)

@@ -185,9 +185,8 @@ class Endpoint:
 
     Heads as made by `place.request_head`. `family` is the vocabulary of errors. `native`: relayed as it is,
     content type included; a 4xx keeps its error object. `flatten`: `content_list_to_string` applies.
-    `grant`: where the bearer token of each request comes from, when the secret is none. `located`: the URL names the
-    model, so that each name that a wildcard serves has an endpoint of its own. `edited`: the key's body overrides
-    apply to what the speaker makes. `sign`: each request is signed. `series`: the speaker is a Series.
+    `grant`: where the bearer token of each request comes from, when the secret is none. `edited`: the key's body
+    overrides apply to what the speaker makes. `sign`: each request is signed. `series`: the speaker is a Series.
     """
 
     url: UpstreamURL
@@ -198,14 +197,17 @@ class Endpoint:
     native: bool = False
     flatten: bool = True
     grant: Grant | None = None
-    located: bool = False
     edited: bool = True
     sign: Sign | None = None
     series: bool = False
 
 
 class Adapter(Protocol):
-    """A wire family."""
+    """A wire family. `located`: its URLs name the model, so that each name that a wildcard serves has endpoints of its
+    own."""
+
+    @property
+    def located(self) -> bool: ...
 
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation. Raises the GatewayError that every call of it gets when there is none."""

@@ -58,6 +58,12 @@ def adapter_for(operation: Operation, model: Model, key: ProviderKey) -> Adapter
     return adapter
 
 
+def located(key: ProviderKey) -> bool:
+    """Whether the URLs under a key name the model. The APIs that a key has beside its family's never do."""
+    adapter = ADAPTERS.get(wire_family(key.provider, key.adapter) or "")
+    return adapter is not None and adapter.located
+
+
 def overrides_for(key: ProviderKey, namespace: str) -> Overrides | None:
     """What a provider key changes in requests, without what its family takes for itself."""
     family = wire_family(key.provider, key.adapter) or ""

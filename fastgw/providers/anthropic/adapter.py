@@ -12,6 +12,8 @@ from fastgw.resources.models import Model, ProviderKey
 class Adapter:
     """Any upstream with the Messages API."""
 
+    located = False
+
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation."""
         if operation == "messages" or operation == "messages/count_tokens":

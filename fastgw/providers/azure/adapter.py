@@ -15,6 +15,8 @@ from fastgw.resources.models import Model, ProviderKey
 class Adapter:
     """Azure OpenAI. Embeddings are offered where the key asks for more than the default API version has."""
 
+    located = True
+
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation."""
         version = key.request.default_body_fields.get(VERSION_FIELD) if key.request is not None else None
@@ -35,5 +37,4 @@ class Adapter:
             "azure",
             None if native else bridged(partial(ChatTranslator, vendor=key.provider.strip().lower())),
             grant=None if isinstance(secret, str) else secret,
-            located=True,
         )

@@ -25,6 +25,8 @@ _EMBEDDERS: Final[dict[str, type[Titan] | type[Cohere]]] = {"amazon.titan-embed"
 class Adapter:
     """Models of an AWS account."""
 
+    located = True
+
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation."""
         found, name = credential(key.api_key), model.model_name or ""
@@ -64,7 +66,6 @@ class Adapter:
             request_head(stream_url, fields, namespace),
             "bedrock",
             translate,
-            located=True,
             edited=False,
             sign=sign,
             series=series,

@@ -20,6 +20,8 @@ NATIVE: Final[dict[str, OpenAIOperation]] = {
 class Adapter:
     """Any upstream with OpenAI's API. Only OpenAI's own models are taken to have the Responses API."""
 
+    located = False
+
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation."""
         if operation == "responses" and speaks_responses(model, key):

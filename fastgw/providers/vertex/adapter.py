@@ -24,6 +24,8 @@ TRANSLATED: dict[Publisher, Callable[[ProviderKey], Translate]] = {
 class Adapter:
     """Models of a Google Cloud project."""
 
+    located = True
+
     def endpoint(self, operation: Operation, model: Model, key: ProviderKey, namespace: str) -> Endpoint:
         """The endpoint of an operation."""
         found, name = credential(key.api_key), model.model_name or ""
@@ -62,5 +64,4 @@ class Adapter:
             "vertex",
             translate,
             grant=found.grant,
-            located=True,
         )

@@ -93,6 +93,26 @@ def test_operations_that_a_family_does_not_have(adapter: Any) -> None:
     )
 
 
+WILDCARDS = {
+    "openai": ("u-*", "s"),
+    "anthropic": ("u-*", "s"),
+    "azure-openai": ("u-*", "s"),
+    "bedrock": ("amazon.u-*", '{"api_key": "s", "region": "r"}'),
+    "vertex": ("gemini-*", '{"access_token": "s", "region": "r", "project": "p"}'),
+}
+
+
+@pytest.mark.parametrize("adapter", WILDCARDS)
+def test_a_wildcard_has_endpoints_per_name_where_urls_name_the_model(adapter: Any) -> None:
+    name, secret = WILDCARDS[adapter]
+    wildcard = Model(display_name="m-*", provider="p", model_name=name, provider_key_id="k")
+    key = ProviderKey(display_name="k", api_key=secret, api_base="https://up.example", adapter=adapter)
+    row = compiled(config(), key, wildcard)
+    one, other = (row.captured(text).operations["chat/completions"] for text in ("one", "other"))
+    assert (one.url != other.url) == (adapter in ("azure-openai", "bedrock", "vertex"))
+    assert (one is other) == (adapter in ("openai", "anthropic"))
+
+
 def test_a_key_that_names_no_family() -> None:
     target = compiled(config(), ProviderKey(display_name="k", api_key="s", api_base=BASE, provider="acme"))
     for operation in ("chat/completions", "completions", "embeddings"):

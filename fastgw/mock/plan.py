@@ -14,6 +14,7 @@ import orjson
 
 from . import bedrock, gemini, http1, messages, responses, shapes
 from .http1 import Head
+from .recount import recount
 from .script import Script, ScriptError, build, of_model
 
 Step = tuple[float, bytes]
@@ -234,6 +235,8 @@ def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, 
             if own is not None and not isinstance(own, dict):
                 raise ScriptError("'mock' must be an object")
             script = build({**flags, **of_model(request["model"]), **(own or {})})
+            if script.recount and (told := recount(request)):
+                script = script.saying(told)
             if script.at == "connect" and flags.get("at") != "connect":
                 raise ScriptError("mock directive at: a request comes too late for connect, use a server flag")
         script = script.healthy() if healthy else script

@@ -36,6 +36,7 @@ class Script:
     content: str | None = None
     usage: bool | dict[str, Any] = True
     tool_calls: int | list[Any] = 0
+    recount: bool = False
     reasoning: str | None = None
     finish: str | None = None
     status: int = 200
@@ -65,6 +66,10 @@ class Script:
     def calling(self, count: int) -> Script:
         """The same script with that many tool calls."""
         return replace(self, tool_calls=count)
+
+    def saying(self, text: str) -> Script:
+        """The same script with this text and no tool calls."""
+        return replace(self, content=text, tool_calls=0)
 
 
 def _number(value: object) -> float:
@@ -164,6 +169,10 @@ DIRECTIVES: dict[str, tuple[Callable[[object], Any], str]] = {
     "content": (_text, "The content itself."),
     "usage": (_usage, "false: none anywhere; an object is sent as it is."),
     "tool_calls": (_tool_calls, 'Number of calls, or a list of {"name", "arguments", "id"}.'),
+    "recount": (
+        _flag,
+        "Answer the results of tools, if any are newest, with a text that repeats them and their calls.",
+    ),
     "reasoning": (_text, "Text of the reasoning: reasoning_content, or a thinking block."),
     "finish": (_text, "Finish or stop reason; default by what the answer holds."),
     "status": (_status, "Status code; from 400 on the answer is an error."),

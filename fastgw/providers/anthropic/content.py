@@ -2,27 +2,13 @@
 
 import base64
 import binascii
-import re
 from typing import Any, Final
 
-from fastgw.core.errors import GatewayError
+from fastgw.providers.media import data_url, refused
 
 Block = dict[str, Any]
 
-# `data:[<media type>][;parameter]*;base64,<data>` (RFC 2397).
-_DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*?;base64,(?P<data>.*)", re.I | re.S)
 _TEXT_MEMBERS: Final = ("type", "text", "cache_control", "citations")
-
-
-def refused(detail: str, param: str) -> GatewayError:
-    """400 for a part that the Messages API has no block for."""
-    return GatewayError(
-        400,
-        "invalid_request_error",
-        f"invalid upstream configuration: {detail}",
-        param=param,
-        code="unsupported_parameter",
-    )
 
 
 def blocks(content: object, param: str) -> list[Block]:
@@ -105,11 +91,9 @@ def _document(file: object, param: str) -> Block:
 
 def _source(url: str, default: str, param: str) -> dict[str, str]:
     """The source of an image or a document behind a URL. Nothing is fetched."""
-    if url[:5].lower() == "data:":
-        match = _DATA_URL.fullmatch(url)
-        if match is None:
-            raise refused("data URLs must be base64", param)
-        return {"type": "base64", "media_type": match["type"].lower() or default, "data": match["data"]}
+    media = data_url(url, default, param)
+    if media is not None:
+        return {"type": "base64", "media_type": media.type, "data": media.data}
     if url[:8].lower().startswith(("http://", "https://")):
         return {"type": "url", "url": url}
     raise refused("only data URLs and http(s) URLs are supported", param)

@@ -8,8 +8,9 @@ import base64
 import re
 from typing import Final
 
-from fastgw.providers.anthropic.content import Block, block, refused
+from fastgw.providers.anthropic.content import Block, block
 from fastgw.providers.canonical import Chat
+from fastgw.providers.media import refused
 
 _IMAGES: Final = {
     "image/png": "png",

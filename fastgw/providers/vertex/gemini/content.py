@@ -1,27 +1,13 @@
 """Content of chat messages as parts of Gemini's contents."""
 
 import mimetypes
-import re
 from typing import Any, Final
 
-from fastgw.core.errors import GatewayError
+from fastgw.providers.media import data_url, refused
 
 Part = dict[str, Any]
 
-# `data:[<media type>][;parameter]*;base64,<data>` (RFC 2397).
-_DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*?;base64,(?P<data>.*)", re.I | re.S)
 _FETCHED: Final = ("http://", "https://", "gs://")
-
-
-def refused(detail: str, param: str) -> GatewayError:
-    """400 for a part that Gemini has no counterpart for."""
-    return GatewayError(
-        400,
-        "invalid_request_error",
-        f"invalid upstream configuration: {detail}",
-        param=param,
-        code="unsupported_parameter",
-    )
 
 
 def plain(content: object) -> str:
@@ -78,11 +64,9 @@ def _part(part: object, param: str) -> Part | None:
 def _media(url: object, default: str, param: str) -> Part:
     if not isinstance(url, str):
         raise refused("a file or an image must be given by a data URL or an address", param)
-    if url[:5].lower() == "data:":
-        match = _DATA_URL.fullmatch(url)
-        if match is None:
-            raise refused("data URLs must be base64", param)
-        return {"inlineData": {"mimeType": match["type"].lower() or default, "data": match["data"]}}
+    media = data_url(url, default, param)
+    if media is not None:
+        return {"inlineData": {"mimeType": media.type, "data": media.data}}
     if url.lower().startswith(_FETCHED):
         kind = mimetypes.guess_type(url.partition("?")[0].partition("#")[0])[0]
         return {"fileData": {"mimeType": kind or default, "fileUri": url}}

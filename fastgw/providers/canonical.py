@@ -5,13 +5,10 @@ A request is the JSON object of a chat request (`Chat`), whatever dialect the ca
 dialects of callers and M protocols of upstreams need N + M translators.
 """
 
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Chat = dict[str, Any]
 """`model`, `messages` and whatever else the OpenAI API knows; a translator must not change the one it is given."""
-
-FINISHES: Final = ("stop", "length", "tool_calls", "content_filter")
-"""Finish reasons with a meaning of their own; others are an upstream's words and pass through."""
 
 
 class Usage:
@@ -63,6 +60,11 @@ def counter(value: object) -> int:
     return value if type(value) is int and 0 <= value < 2**53 else 0
 
 
+def string(value: object) -> str:
+    """A reported value if it is a string, else the empty one."""
+    return value if isinstance(value, str) else ""
+
+
 class ToolCall(NamedTuple):
     """A call of a function. `arguments` is a JSON text."""
 
@@ -74,8 +76,9 @@ class ToolCall(NamedTuple):
 class Completion:
     """A whole answer.
 
-    `text` None: there is no text at all. `finish` is one of FINISHES or an upstream's own word. `signature` vouches for
-    `reasoning` towards the vendor that issued it. `stop_sequence` is the one that matched, when known.
+    `text` None: there is no text at all. `finish` is `stop`, `length`, `tool_calls`, `content_filter` or an upstream's
+    own word. `signature` vouches for `reasoning` towards the vendor that issued it. `stop_sequence` is the one that
+    matched, when known.
     """
 
     __slots__ = (

@@ -6,7 +6,7 @@ import orjson
 
 from fastgw.core.errors import decode_error
 from fastgw.providers.anthropic.usage import usage_of
-from fastgw.providers.canonical import Completion, ToolCall
+from fastgw.providers.canonical import Completion, ToolCall, string
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -57,18 +57,14 @@ def completion_of(body: bytes, answer_tool: str | None = None) -> Completion:
 def _read(found: Completion, block: dict[str, Any], answer_tool: str | None) -> None:
     kind = block.get("type")
     if kind == "text":
-        found.text = (found.text or "") + _string(block.get("text"))
+        found.text = (found.text or "") + string(block.get("text"))
     elif kind == "thinking":
-        found.reasoning = (found.reasoning or "") + _string(block.get("thinking"))
-        found.signature = (found.signature or "") + _string(block.get("signature"))
+        found.reasoning = (found.reasoning or "") + string(block.get("thinking"))
+        found.signature = (found.signature or "") + string(block.get("signature"))
     elif kind == "tool_use":
         given = block.get("input")
         arguments = orjson.dumps({} if given is None else given).decode()
         if answer_tool is not None and block.get("name") == answer_tool:
             found.text = (found.text or "") + arguments
         else:
-            found.tool_calls.append(ToolCall(_string(block.get("id")), _string(block.get("name")), arguments))
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
+            found.tool_calls.append(ToolCall(string(block.get("id")), string(block.get("name")), arguments))

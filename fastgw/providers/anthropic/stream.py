@@ -7,7 +7,7 @@ import orjson
 from fastgw._speedups.events import MESSAGES
 from fastgw.providers.anthropic.answer import finish_of
 from fastgw.providers.anthropic.usage import raise_to
-from fastgw.providers.canonical import Usage
+from fastgw.providers.canonical import Usage, string
 from fastgw.providers.events import NO_TOOL, EventDecoder
 from fastgw.providers.heard import Heard
 
@@ -57,19 +57,19 @@ class MessagesDecoder(EventDecoder):
         found = message if isinstance(message, dict) else {}
         self.usage = Usage()
         raise_to(self.usage, found.get("usage"))
-        self._renderer.begin(_string(found.get("id")), _string(found.get("model")))
+        self._renderer.begin(string(found.get("id")), string(found.get("model")))
 
     def _start(self, index: object, block: dict[str, Any]) -> None:
         kind = block.get("type")
         if kind == "text" and block.get("text"):
-            self._renderer.text(_string(block["text"]))
+            self._renderer.text(string(block["text"]))
         elif kind == "thinking" and block.get("thinking"):
-            self._renderer.reasoning(_string(block["thinking"]))
+            self._renderer.reasoning(string(block["thinking"]))
         elif kind == "tool_use":
             number: int | None = None
             if self._answer_tool is None or block.get("name") != self._answer_tool:
                 number = sum(tool is not None for tool, _ in self._tools.values())
-                self._renderer.tool(number, _string(block.get("id")), _string(block.get("name")))
+                self._renderer.tool(number, string(block.get("id")), string(block.get("name")))
             self._tools[index] = (number, False)
             if isinstance(block.get("input"), dict) and block["input"]:
                 # Some relays send the input at once.
@@ -79,15 +79,15 @@ class MessagesDecoder(EventDecoder):
         kind = delta.get("type")
         if kind == "text_delta":
             if text := delta.get("text"):
-                self._renderer.text(_string(text))
+                self._renderer.text(string(text))
         elif kind == "input_json_delta":
             if fragment := delta.get("partial_json"):
-                self._input(index, _string(fragment))
+                self._input(index, string(fragment))
         elif kind == "thinking_delta":
             if text := delta.get("thinking"):
-                self._renderer.reasoning(_string(text))
+                self._renderer.reasoning(string(text))
         elif kind == "signature_delta" and (text := delta.get("signature")):
-            self._renderer.signature(_string(text))
+            self._renderer.signature(string(text))
 
     def _input(self, index: object, fragment: str) -> None:
         number, _ = self._tools.get(index, (-1, False))
@@ -121,7 +121,3 @@ class MessagesDecoder(EventDecoder):
             reason = "stop"
         stop = found.get("stop_sequence")
         self._renderer.finish(reason, stop if isinstance(stop, str) else None, complete)
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""

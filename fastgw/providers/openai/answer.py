@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from fastgw.core.errors import decode_error
-from fastgw.providers.canonical import Completion, ToolCall
+from fastgw.providers.canonical import Completion, ToolCall, string
 from fastgw.providers.openai.usage import raise_to
 
 
@@ -51,14 +51,10 @@ def _read(found: Completion, choice: Any) -> None:
             arguments = function.get("arguments")
             found.tool_calls.append(
                 ToolCall(
-                    _string(call.get("id")),
-                    _string(function.get("name")),
+                    string(call.get("id")),
+                    string(function.get("name")),
                     arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}).decode(),
                 )
             )
     finish = choice.get("finish_reason")
     found.finish = finish if isinstance(finish, str) and finish else "stop"
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""

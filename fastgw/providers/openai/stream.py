@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastgw._speedups.events import CHAT
+from fastgw.providers.canonical import string
 from fastgw.providers.events import BAD, NO_TOOL, EventDecoder
 from fastgw.providers.heard import Heard
 from fastgw.providers.openai.usage import raise_to
@@ -92,12 +93,12 @@ class ChunkDecoder(EventDecoder):
         function = call.get("function")
         function = function if isinstance(function, dict) else {}
         if tool.number < 0:
-            tool.id = tool.id or _string(call.get("id"))
-            tool.name = tool.name or _string(function.get("name"))
+            tool.id = tool.id or string(call.get("id"))
+            tool.name = tool.name or string(function.get("name"))
             if tool.id and tool.name:
                 tool.number = sum(other.number >= 0 for other in self._tools.values())
                 self._renderer.tool(tool.number, tool.id, tool.name)
-        fragment = tool.waiting + _string(function.get("arguments"))
+        fragment = tool.waiting + string(function.get("arguments"))
         tool.waiting = "" if tool.number >= 0 else fragment
         if fragment and tool.number >= 0:
             self._renderer.arguments(tool.number, fragment)
@@ -111,7 +112,3 @@ class _Tool:
     def __init__(self) -> None:
         self.id = self.name = self.waiting = ""
         self.number = -1
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""

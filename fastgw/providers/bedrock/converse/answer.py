@@ -5,7 +5,7 @@ from typing import Any, Final
 import orjson
 
 from fastgw.core.errors import decode_error
-from fastgw.providers.canonical import Completion, ToolCall, Usage, counter
+from fastgw.providers.canonical import Completion, ToolCall, Usage, counter, string
 
 FINISH: Final = {
     "max_tokens": "length",
@@ -81,8 +81,3 @@ def _read(found: Completion, block: dict[str, Any], answer_tool: str | None) -> 
         told = reasoning["reasoningText"]
         found.reasoning = (found.reasoning or "") + string(told.get("text"))
         found.signature = (found.signature or "") + string(told.get("signature"))
-
-
-def string(value: object) -> str:
-    """The value if it is a string."""
-    return value if isinstance(value, str) else ""

@@ -6,8 +6,8 @@ import orjson
 
 from fastgw._speedups.eventstream import EVENT, LARGE, MessageReader
 from fastgw.providers import events
-from fastgw.providers.bedrock.converse.answer import finish_of, stop_sequence_of, string, usage_of
-from fastgw.providers.canonical import Usage
+from fastgw.providers.bedrock.converse.answer import finish_of, stop_sequence_of, usage_of
+from fastgw.providers.canonical import Usage, string
 from fastgw.providers.failures import exception_frame
 from fastgw.providers.heard import Heard
 

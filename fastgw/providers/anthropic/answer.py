@@ -6,7 +6,8 @@ import orjson
 
 from fastgw.core.errors import decode_error
 from fastgw.providers.anthropic.usage import usage_of
-from fastgw.providers.canonical import Completion, ToolCall, string
+from fastgw.providers.canonical import Completion, string
+from fastgw.providers.tool_blocks import add_tool, tools_added
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -49,8 +50,7 @@ def completion_of(body: bytes, answer_tool: str | None = None) -> Completion:
     for block in content:
         if isinstance(block, dict):
             _read(found, block, answer_tool)
-    if answer_tool is not None and found.finish == "tool_calls" and not found.tool_calls:
-        found.finish = "stop"
+    tools_added(found, answer_tool)
     return found
 
 
@@ -62,9 +62,4 @@ def _read(found: Completion, block: dict[str, Any], answer_tool: str | None) -> 
         found.reasoning = (found.reasoning or "") + string(block.get("thinking"))
         found.signature = (found.signature or "") + string(block.get("signature"))
     elif kind == "tool_use":
-        given = block.get("input")
-        arguments = orjson.dumps({} if given is None else given).decode()
-        if answer_tool is not None and block.get("name") == answer_tool:
-            found.text = (found.text or "") + arguments
-        else:
-            found.tool_calls.append(ToolCall(string(block.get("id")), string(block.get("name")), arguments))
+        add_tool(found, block.get("id"), block.get("name"), block.get("input"), answer_tool)

@@ -1,6 +1,6 @@
 """The event stream of the Messages API. Only the `type` inside the documents counts, `event:` lines are optional."""
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -8,20 +8,19 @@ from fastgw._speedups.events import MESSAGES
 from fastgw.providers.anthropic.answer import finish_of
 from fastgw.providers.anthropic.usage import raise_to
 from fastgw.providers.canonical import Usage, string
-from fastgw.providers.events import NO_TOOL, EventDecoder
+from fastgw.providers.events import EventDecoder
 from fastgw.providers.heard import Heard
+from fastgw.providers.tool_blocks import ToolBlocks
 
 
 class MessagesDecoder(EventDecoder):
     """Tells a renderer what a Messages stream says. The input of `answer_tool` is text."""
 
-    __slots__ = ("_answer_tool", "_tools")
+    __slots__ = ("_tools",)
 
     def __init__(self, renderer: Heard, answer_tool: str | None = None) -> None:
         super().__init__(renderer, MESSAGES)
-        self._answer_tool = answer_tool
-        # By index of the content block: index of the tool call, or None for the answer; and whether input was seen.
-        self._tools: dict[Any, tuple[int | None, bool]] = {}
+        self._tools: Final = ToolBlocks(renderer, answer_tool)
 
     def read(self, event: dict[str, Any], payload: bytes) -> None:
         """One event; those of unknown types, `ping` among them, say nothing."""
@@ -29,13 +28,13 @@ class MessagesDecoder(EventDecoder):
         if kind == "content_block_delta":
             delta = event.get("delta")
             if isinstance(delta, dict):
-                self._delta(event.get("index"), delta)
+                self._delta(index_of(event), delta)
         elif kind == "content_block_start":
             block = event.get("content_block")
             if isinstance(block, dict):
-                self._start(event.get("index"), block)
+                self._start(index_of(event), block)
         elif kind == "content_block_stop":
-            self._stop(event.get("index"))
+            self._tools.stop(index_of(event))
         elif kind == "message_start":
             self._begin(event.get("message"))
         elif kind == "message_delta":
@@ -46,12 +45,8 @@ class MessagesDecoder(EventDecoder):
             self.report(payload)
 
     def tool_frame(self) -> tuple[int, bytes, bytes]:
-        """The last tool's, once it has had input: what comes then changes nothing here."""
-        frame = self._renderer.tool_frame
-        index, (number, filled) = next(reversed(self._tools.items()), (None, (None, False)))
-        if frame is None or not filled or number != frame[0] or type(index) is not int:
-            return NO_TOOL
-        return index, frame[1], frame[2]
+        """The last tool's."""
+        return self._tools.frame()
 
     def _begin(self, message: object) -> None:
         found = message if isinstance(message, dict) else {}
@@ -66,14 +61,10 @@ class MessagesDecoder(EventDecoder):
         elif kind == "thinking" and block.get("thinking"):
             self._renderer.reasoning(string(block["thinking"]))
         elif kind == "tool_use":
-            number: int | None = None
-            if self._answer_tool is None or block.get("name") != self._answer_tool:
-                number = sum(tool is not None for tool, _ in self._tools.values())
-                self._renderer.tool(number, string(block.get("id")), string(block.get("name")))
-            self._tools[index] = (number, False)
+            self._tools.start(index, block.get("id"), block.get("name"))
             if isinstance(block.get("input"), dict) and block["input"]:
                 # Some relays send the input at once.
-                self._input(index, orjson.dumps(block["input"]).decode())
+                self._tools.input(index, orjson.dumps(block["input"]).decode())
 
     def _delta(self, index: object, delta: dict[str, Any]) -> None:
         kind = delta.get("type")
@@ -82,27 +73,12 @@ class MessagesDecoder(EventDecoder):
                 self._renderer.text(string(text))
         elif kind == "input_json_delta":
             if fragment := delta.get("partial_json"):
-                self._input(index, string(fragment))
+                self._tools.input(index, string(fragment))
         elif kind == "thinking_delta":
             if text := delta.get("thinking"):
                 self._renderer.reasoning(string(text))
         elif kind == "signature_delta" and (text := delta.get("signature")):
             self._renderer.signature(string(text))
-
-    def _input(self, index: object, fragment: str) -> None:
-        number, _ = self._tools.get(index, (-1, False))
-        if number == -1:
-            return
-        self._tools[index] = (number, True)
-        if number is None:
-            self._renderer.text(fragment)
-        else:
-            self._renderer.arguments(number, fragment)
-
-    def _stop(self, index: object) -> None:
-        if index in self._tools and not self._tools[index][1]:
-            # Arguments must parse, and a tool without parameters gets no input at all.
-            self._input(index, "{}")
 
     def _finish(self, event: dict[str, Any]) -> None:
         reported = event.get("usage")
@@ -114,10 +90,12 @@ class MessagesDecoder(EventDecoder):
             if complete is not None:
                 self._renderer.usage(complete)
             return
-        for index in self._tools:
-            self._stop(index)
-        reason = finish_of(found["stop_reason"])
-        if reason == "tool_calls" and self._tools and all(number is None for number, _ in self._tools.values()):
-            reason = "stop"
+        reason = self._tools.finish(finish_of(found["stop_reason"]))
         stop = found.get("stop_sequence")
         self._renderer.finish(reason, stop if isinstance(stop, str) else None, complete)
+
+
+def index_of(event: dict[str, Any]) -> object:
+    """Which block an event is about, None when it does not say."""
+    index = event.get("index")
+    return None if isinstance(index, dict | list) else index

@@ -5,7 +5,8 @@ from typing import Any, Final
 import orjson
 
 from fastgw.core.errors import decode_error
-from fastgw.providers.canonical import Completion, ToolCall, Usage, counter, string
+from fastgw.providers.canonical import Completion, Usage, counter, string
+from fastgw.providers.tool_blocks import add_tool, tools_added
 
 FINISH: Final = {
     "max_tokens": "length",
@@ -61,8 +62,7 @@ def completion_of(body: bytes, model: str, answer_tool: str | None = None) -> Co
             _read(found, block, answer_tool)
     if found.text is None and not found.tool_calls:
         found.text = ""
-    if answer_tool is not None and found.finish == "tool_calls" and not found.tool_calls:
-        found.finish = "stop"
+    tools_added(found, answer_tool)
     return found
 
 
@@ -71,12 +71,7 @@ def _read(found: Completion, block: dict[str, Any], answer_tool: str | None) -> 
     if isinstance(block.get("text"), str):
         found.text = (found.text or "") + block["text"]
     elif isinstance(use, dict):
-        given = use.get("input")
-        arguments = orjson.dumps({} if given is None else given).decode()
-        if answer_tool is not None and use.get("name") == answer_tool:
-            found.text = (found.text or "") + arguments
-        else:
-            found.tool_calls.append(ToolCall(string(use.get("toolUseId")), string(use.get("name")), arguments))
+        add_tool(found, use.get("toolUseId"), use.get("name"), use.get("input"), answer_tool)
     elif isinstance(reasoning, dict) and isinstance(reasoning.get("reasoningText"), dict):
         told = reasoning["reasoningText"]
         found.reasoning = (found.reasoning or "") + string(told.get("text"))

@@ -1,6 +1,6 @@
 """The stream of ConverseStream: messages of the binary event stream whose payloads are JSON documents."""
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -10,6 +10,7 @@ from fastgw.providers.bedrock.converse.answer import finish_of, stop_sequence_of
 from fastgw.providers.canonical import Usage, string
 from fastgw.providers.failures import exception_frame
 from fastgw.providers.heard import Heard
+from fastgw.providers.tool_blocks import ToolBlocks
 
 
 class ConverseDecoder:
@@ -19,7 +20,6 @@ class ConverseDecoder:
     """
 
     __slots__ = (
-        "_answer_tool",
         "_begun",
         "_model",
         "_reader",
@@ -35,11 +35,9 @@ class ConverseDecoder:
     def __init__(self, renderer: Heard, model: str, answer_tool: str | None = None) -> None:
         self._renderer = renderer
         self._model = model
-        self._answer_tool = answer_tool
         self._reader = MessageReader()
         self._begun = False
-        # By index of the content block: index of the tool call, or None for the answer; and whether input was seen.
-        self._tools: dict[int, tuple[int | None, bool]] = {}
+        self._tools: Final = ToolBlocks(renderer, answer_tool)
         self.frames = 0
         self.failure = 0
         self.failure_data = b""
@@ -84,15 +82,10 @@ class ConverseDecoder:
             self._renderer.begin("", self._model)
 
     def _start(self, event: dict[str, Any]) -> None:
-        start, index = event.get("start"), index_of(event)
+        start = event.get("start")
         use = start.get("toolUse") if isinstance(start, dict) else None
-        if not isinstance(use, dict):
-            return
-        number: int | None = None
-        if self._answer_tool is None or use.get("name") != self._answer_tool:
-            number = sum(tool is not None for tool, _ in self._tools.values())
-            self._renderer.tool(number, string(use.get("toolUseId")), string(use.get("name")))
-        self._tools[index] = (number, False)
+        if isinstance(use, dict):
+            self._tools.start(index_of(event), use.get("toolUseId"), use.get("name"))
 
     def _delta(self, event: dict[str, Any]) -> None:
         delta = event.get("delta")
@@ -103,34 +96,18 @@ class ConverseDecoder:
             self._renderer.text(string(text))
         elif isinstance(use, dict):
             if fragment := string(use.get("input")):
-                self._input(index_of(event), fragment)
+                self._tools.input(index_of(event), fragment)
         elif isinstance(reasoning, dict):
             if text := string(reasoning.get("text")):
                 self._renderer.reasoning(text)
             if signature := string(reasoning.get("signature")):
                 self._renderer.signature(signature)
 
-    def _input(self, index: int, fragment: str) -> None:
-        number, _ = self._tools.get(index, (-1, False))
-        if number == -1:
-            return
-        self._tools[index] = (number, True)
-        if number is None:
-            self._renderer.text(fragment)
-        else:
-            self._renderer.arguments(number, fragment)
-
     def _stop(self, event: dict[str, Any]) -> None:
-        index = index_of(event)
-        if index in self._tools and not self._tools[index][1]:
-            # Arguments must parse, and a tool without parameters gets no input at all.
-            self._input(index, "{}")
+        self._tools.stop(index_of(event))
 
     def _finish(self, event: dict[str, Any]) -> None:
-        reason = finish_of(event.get("stopReason"))
-        if reason == "tool_calls" and self._tools and all(number is None for number, _ in self._tools.values()):
-            reason = "stop"
-        self._renderer.finish(reason, stop_sequence_of(event))
+        self._renderer.finish(self._tools.finish(finish_of(event.get("stopReason"))), stop_sequence_of(event))
 
     def _metadata(self, event: dict[str, Any]) -> None:
         if isinstance(event.get("usage"), dict):

@@ -96,9 +96,9 @@ def event_status(ex: "Exchange") -> int:
     if ex.endpoint not in HANDLERS:
         return 0
     if ex.relayed:
-        if ex.gone:
-            return LEFT
-        return ex.status if ex.error is None else ex.error.status
+        if ex.error is not None:
+            return ex.error.status  # a caller who leaves then has seen it
+        return LEFT if ex.gone else ex.status
     if ex.alias is None or ex.status == 501:
         return 0
     return 0 if ex.failed and ex.failed == ex.attempts else ex.status

@@ -61,9 +61,11 @@ class Estimates:
             ex.gateway.log.defect("token count failed", defect, ex.request_id)
         else:
             ex.prompt_tokens = ex.prompt_tokens or counts[0]
-            ex.completion_tokens = ex.completion_tokens or counts[1]
+            ex.completion_tokens = ex.completion_tokens or max(counts[1], getattr(ex.reported, "floor", 0))
             ex.usage_estimated = counts != (0, 0)
-            ex.total_tokens = ex.total_tokens or ex.prompt_tokens + ex.completion_tokens
+            names = ("cache_creation_tokens", "cache_read_tokens")
+            beside = sum(getattr(ex.reported, name, 0) for name in names)  # counted on top of the prompt
+            ex.total_tokens = max(ex.total_tokens, ex.prompt_tokens + ex.completion_tokens + beside)
         if gone is not None:
             raise gone
 

@@ -27,6 +27,8 @@ def usage_event(ex: Exchange, status: int, error: GatewayError | None) -> UsageE
         completion_tokens=ex.completion_tokens,
         cached_prompt_tokens=getattr(reported, "cached_tokens", 0) if whole else 0,
         reasoning_tokens=getattr(reported, "reasoning_tokens", 0) if whole else 0,
+        cache_creation_tokens=getattr(reported, "cache_creation_tokens", 0) if whole else 0,
+        cache_read_tokens=getattr(reported, "cache_read_tokens", 0) if whole else 0,
         usage_estimated=ex.usage_estimated,
         upstream_latency_ms=milliseconds(now - ex.dispatched) if ex.attempts and (tracked or error is None) else 0,
         upstream_ttft_ms=milliseconds(ex.ttft),

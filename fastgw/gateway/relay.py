@@ -117,7 +117,7 @@ class StreamRelay:
             if stream.ended and not self._complete():
                 self._held = out
             else:
-                if self._native is not None and self._native.complete:
+                if self._native is not None and (self._native.complete or self._native.reported):
                     self._whole()
                 ex.downstream.write(out)
                 if self._keepalive is not None:
@@ -252,6 +252,9 @@ class StreamRelay:
         ex.prompt_tokens = stream.prompt_tokens
         ex.completion_tokens = stream.completion_tokens
         ex.total_tokens = stream.total_tokens or stream.prompt_tokens + stream.completion_tokens
+        if self._native is not None and self._native.reported and ex.error is None:
+            # The caller has been told by the upstream itself.
+            ex.error = in_band_failure(self._native.reported, before_first=False, family=self._endpoint.family)
         return lacking(ex, self._call)
 
     async def _fill(self) -> None:

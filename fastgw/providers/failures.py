@@ -158,9 +158,7 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
     reported = _Reported(text, None, None, None)
     status = None
     document = _load(frame)
-    error = document.get("error") if isinstance(document, dict) else None
-    if error is None and isinstance(document, dict) and document.get("type") == "error":
-        error = {name: document.get(name) for name in ("code", "message", "param")}  # an event of the Responses API
+    error = _error_of(document) if isinstance(document, dict) else None
     if isinstance(error, str):
         reported.message = error
     elif isinstance(error, dict):
@@ -186,6 +184,16 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
         )
     failure.upstream_status = status or 0
     return failure
+
+
+def _error_of(document: dict[str, Any]) -> Any:
+    """The error object of an event. Those of the Responses API have its members at the top, or a failed response."""
+    kind, response = document.get("type"), document.get("response")
+    if kind == "response.failed" and isinstance(response, dict):
+        return response.get("error") or "the response failed"
+    if document.get("error") is None and kind == "error":
+        return {name: document.get(name) for name in ("code", "message", "param")}
+    return document.get("error")
 
 
 def exception_frame(name: bytes, payload: bytes) -> bytes:

@@ -7,6 +7,7 @@ import orjson
 from fastgw._speedups.events import EventReader
 from fastgw.providers.bridge import LAST_CHUNK
 from fastgw.providers.canonical import Usage
+from fastgw.providers.events import IN_BAND
 
 MAX_EVENT = 1_048_576
 """Bytes of an event that is still looked into. A larger one is relayed all the same."""
@@ -22,6 +23,8 @@ class NativeStream:
     The gateway has no word of its own inside an answer that is the upstream's: `fail` gives nothing to send, so that
     the connection is cut. What is particular to a protocol is `note`; `shape` names its pieces of text to the reader.
     `complete`: the protocol's last event has been read; `closing`: nothing that the upstream sends comes behind it.
+    `reported`: an event that says that the answer came to nothing, after others were sent. It is relayed like them, and
+    whoever counts must know. `floor`: tokens of output that the upstream named without counting them.
     """
 
     __slots__ = (
@@ -34,8 +37,10 @@ class NativeStream:
         "ended",
         "failure",
         "failure_data",
+        "floor",
         "frames",
         "id",
+        "reported",
         "served_model",
         "used",
     )
@@ -55,13 +60,21 @@ class NativeStream:
         self.ended = False
         self.failure = 0
         self.failure_data = b""
+        self.reported = b""
+        self.floor = 0
         self.id = b""
         self.served_model = b""
 
     def note(self, event: dict[str, Any], payload: bytes) -> None:
-        """What an event says about the answer. Pieces of text in the reader's shape do not come here. `frames` are the
-        events before this one; set `failure` for an error that comes first."""
+        """What an event says about the answer. Pieces of text in the reader's shape do not come here."""
         raise NotImplementedError
+
+    def report(self, payload: bytes) -> None:
+        """The event says that the upstream failed: before any other that is a failed attempt."""
+        if self.frames:
+            self.reported = self.reported or payload
+        else:
+            self.failure, self.failure_data = IN_BAND, payload
 
     def hear(self, *texts: object) -> None:
         """Keep what is a text for counting."""

@@ -41,6 +41,8 @@ class UsageEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     requested_model: str = ""
     cached_prompt_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_creation_tokens: int = 0
+    cache_read_tokens: int = 0
     usage_estimated: bool = False
     upstream_ttft_ms: int = 0
     downstream_latency_ms: int = 0

@@ -4,7 +4,6 @@ from typing import Any
 
 from fastgw._speedups.events import MESSAGES
 from fastgw.providers.anthropic.usage import raise_to
-from fastgw.providers.events import IN_BAND
 from fastgw.providers.native import NativeStream, name_of
 
 
@@ -19,14 +18,15 @@ class MessagesStream(NativeStream):
     def note(self, event: dict[str, Any], payload: bytes) -> None:
         """Names, counters, pieces of tools and reasoning, the end."""
         kind = event.get("type")
-        if kind == "error" and not self.frames:
-            self.failure, self.failure_data = IN_BAND, payload
+        if kind == "error":
+            self.report(payload)
         elif kind == "message_start" and isinstance(event.get("message"), dict):
             message = event["message"]
             self.id, self.served_model = name_of(message.get("id")), name_of(message.get("model"))
             raise_to(self.used, message.get("usage"))
             # Only a start: the output that counts is reported at the end.
-            self.used.total_tokens -= self.used.completion_tokens
+            self.floor = self.used.completion_tokens
+            self.used.total_tokens -= self.floor
             self.used.completion_tokens = 0
         elif kind == "message_delta":
             raise_to(self.used, event.get("usage"))

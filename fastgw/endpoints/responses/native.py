@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from fastgw._speedups.events import RESPONSES
 from fastgw.providers.canonical import Usage, counter
-from fastgw.providers.events import IN_BAND
 from fastgw.providers.native import NativeStream, name_of
 
 ENDINGS: Final = ("response.completed", "response.incomplete", "response.failed")
@@ -44,14 +43,16 @@ class ResponsesStream(NativeStream):
         """Names, counters, pieces of tools and reasoning, the end."""
         kind = event.get("type")
         response = event.get("response")
-        if not self.frames and (kind == "error" or (kind is None and isinstance(event.get("error"), dict | str))):
-            self.failure, self.failure_data = IN_BAND, payload
+        if kind == "error" or (kind is None and isinstance(event.get("error"), dict | str)):
+            self.report(payload)
         elif isinstance(response, dict):
             self.id = self.id or name_of(response.get("id"))
             self.served_model = self.served_model or name_of(response.get("model"))
             if kind in ENDINGS:
                 self.used = usage_of(response.get("usage"))
                 self.complete = True
+            if kind == "response.failed":
+                self.report(payload)
         elif kind == "response.output_item.added":
             item = event.get("item")
             self.hear(item.get("name") if isinstance(item, dict) else None)

@@ -47,6 +47,7 @@ class Served(Fiber):
         super().__init__(loop)
         self.prompt_tokens, self.completion_tokens, self.total_tokens = prompt, completion, total
         self.usage_estimated = False
+        self.reported: Any = None
         self.target = SimpleNamespace(model_name="gpt-4")
         self.request_id = b"id"
         self.defects: list[str] = []

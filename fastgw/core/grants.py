@@ -3,6 +3,8 @@
 A grant holds every member of its credential, so rotating any of them makes another grant. What it says is secret.
 """
 
+import re
+
 import msgspec
 
 
@@ -25,6 +27,38 @@ class ClientCredentials(msgspec.Struct, tag=True, frozen=True):
 
     def __repr__(self) -> str:
         return "<ClientCredentials>"
+
+
+class ClientAssertion(msgspec.Struct, tag=True, frozen=True):
+    """OAuth 2.0 client credentials with a signed assertion in place of the secret (RFC 7523 §2.2). `file` is where the
+    platform keeps the assertion; it is read for each token, because the platform renews it."""
+
+    url: str
+    client_id: str
+    file: str
+    scope: str
+
+    def form(self, now: float) -> dict[str, str]:
+        """The form to post to `url`. Raises ValueError for a file that cannot be read or holds no token; reads it."""
+        try:
+            with open(self.file, "rb") as file:
+                text = file.read(MAX_ASSERTION + 1).strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise ValueError(f"the token file cannot be read: {reason or type(error).__name__}") from None
+        # Nothing else may leave the machine, whatever file a configuration names.
+        if len(text) > MAX_ASSERTION or not _TOKEN.fullmatch(text):
+            raise ValueError("the token file holds no JSON web token")
+        return {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id,
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": text.decode("ascii"),
+            "scope": self.scope,
+        }
+
+    def __repr__(self) -> str:
+        return "<ClientAssertion>"
 
 
 class ServiceAccount(msgspec.Struct, tag=True, frozen=True):
@@ -57,7 +91,11 @@ class ServiceAccount(msgspec.Struct, tag=True, frozen=True):
         return "<ServiceAccount>"
 
 
-Grant = ClientCredentials | ServiceAccount
+Grant = ClientCredentials | ClientAssertion | ServiceAccount
 
 ASSERTION_SECONDS = 3600
 """Lifetime of an assertion: the longest that Google accepts."""
+MAX_ASSERTION = 64 * 1024
+"""Bytes of a token file."""
+# Header, claims and signature (RFC 7515 §3.1). The header is an object, so it begins with the encoding of `{"`.
+_TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")

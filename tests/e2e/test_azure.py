@@ -1,6 +1,7 @@
 """Azure deployments behind the gateway: resource keys, tokens of Entra ID, wildcards."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,35 @@ def test_tokens_of_entra_id_are_granted_once_for_all_workers() -> None:
             assert ask(gw, "fast-chat").status == 200
             assert sent(mock)[1]["authorization"] == "Bearer granted-2"
             assert "entra-secret" not in gw.log
+
+
+def test_the_identity_of_a_workload(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    federated = {name: value for name, value in ENTRA.items() if name != "client_secret"}
+    with mock_upstream(record=10) as mock, authority() as entra:
+        place = f"http://127.0.0.1:{entra.server_port}/"
+        secret = json.dumps({**federated, "federated_token_file": "${TOKEN_FILE}", "authority_host": place})
+        with gateway(azure(mock, secret), environ={"TOKEN_FILE": str(file)}) as gw:
+            refused = ask(gw, "fast-chat")
+            assert (refused.status, refused.json()["error"]["type"]) == (500, "config_error")
+            assert refused.json()["error"]["message"] == (
+                "bridge is misconfigured: the token file cannot be read: No such file or directory"
+            )
+            file.write_text("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmVk\n")
+            assert ask(gw, "fast-chat").status == 200
+            assert sent(mock)[1]["authorization"] == "Bearer granted-1"
+        assert entra.forms == [
+            (
+                "/t-1/oauth2/v2.0/token",
+                {
+                    "grant_type": ["client_credentials"],
+                    "client_id": ["c-1"],
+                    "client_assertion_type": ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"],
+                    "client_assertion": ["eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmVk"],
+                    "scope": ["https://cognitiveservices.azure.com/.default"],
+                },
+            )
+        ]
 
 
 @pytest.mark.parametrize(("status", "answered", "kind"), [(400, 500, "config_error"), (503, 502, "upstream_error")])

@@ -2,11 +2,13 @@
 
 from functools import partial
 
+from fastgw.core.errors import invalid_request
 from fastgw.providers.adapter import Endpoint, Operation
 from fastgw.providers.anthropic.endpoint import head, native_url, translated_url
 from fastgw.providers.anthropic.translate import AnthropicTranslator
 from fastgw.providers.bridge import bridged
 from fastgw.resources.models import Model, ProviderKey
+from fastgw.resources.report import quoted
 
 
 class Adapter:
@@ -18,6 +20,8 @@ class Adapter:
         """The endpoint of an operation."""
         if operation == "messages" or operation == "messages/count_tokens":
             url = native_url(key.api_base, key.provider, key.display_name, operation)
+            if not key.api_key.strip():
+                raise invalid_request(f"model {quoted(model.display_name)} provider_key has empty api_key")
             translate = None
         else:
             url = translated_url(key.api_base, key.provider)

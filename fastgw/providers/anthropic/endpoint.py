@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from fastgw.core.errors import GatewayError, invalid_request, invalid_upstream
 from fastgw.providers.place import UpstreamURL, check_secret, parse_base, request_head, without_suffix
+from fastgw.resources.report import quoted
 
 API_VERSION: Final = "2023-06-01"
 DEFAULT_BASE: Final = "https://api.anthropic.com"
@@ -48,7 +49,7 @@ def native_url(api_base: str | None, provider: str, key_name: str, operation: Me
     if not text:
         vendor = provider.strip().lower()
         if vendor not in ("openai", "anthropic"):
-            raise invalid_request(f'provider_key "{key_name}" has no api_base configured')
+            raise invalid_request(f"provider_key {quoted(key_name)} has no api_base configured")
         text = DEFAULT_BASE if vendor == "anthropic" else "https://api.openai.com/v1"
     try:
         base = parse_base(text)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fastgw.core.errors import GatewayError
-from fastgw.core.grants import ClientCredentials
+from fastgw.core.grants import ClientAssertion, ClientCredentials
 from fastgw.providers.azure import Adapter
 from fastgw.providers.azure.credential import credential
 from fastgw.providers.azure.endpoint import deployment_url
@@ -85,9 +85,22 @@ def test_credentials() -> None:
     assert "s-1" not in repr(grant)
 
 
+def test_the_identity_of_a_workload() -> None:
+    found = credential(json.dumps({"tenant_id": "t-1", "client_id": "c-1", "federated_token_file": "/run/token"}))
+    assert found == ClientAssertion(
+        "https://login.microsoftonline.com/t-1/oauth2/v2.0/token",
+        "c-1",
+        "/run/token",
+        "https://cognitiveservices.azure.com/.default",
+    )
+
+
 @pytest.mark.parametrize(
     ("secret", "status", "text"),
     [
+        ({**ENTRA, "federated_token_file": "/run/token"}, 401, "must set exactly one of client_secret or federated_"),
+        ({**ENTRA, "client_secret": None, "federated_token_file": " "}, 401, "federated_token_file is empty"),
+        ({"client_id": "c-1", "federated_token_file": "f"}, 401, "looks JSON-shaped but failed to parse"),
         (" ", 401, "provider_key.api_key is empty"),
         ("a\nb", 401, "provider_key.api_key contains invalid header characters"),
         (

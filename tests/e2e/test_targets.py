@@ -1,0 +1,525 @@
+"""Keys, models and bases of every wire family on a running gateway: where requests go, and what callers are told when
+they cannot go anywhere."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.canned import Canned, canned, error
+from tests.support.gateway import API_KEY, KEY_HASH, Gateway, gateway
+from tests.support.wire import Answer, Wire, request
+
+CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+MESSAGES, COUNT, RESPONSES = "/v1/messages", "/v1/messages/count_tokens", "/v1/responses"
+BODIES: dict[str, dict[str, Any]] = {
+    CHAT: {"messages": [{"role": "user", "content": "hi"}]},
+    TEXT: {"prompt": "hi"},
+    EMBED: {"input": "hi"},
+    MESSAGES: {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9},
+    COUNT: {"messages": [{"role": "user", "content": "hi"}]},
+    RESPONSES: {"input": "hi"},
+}
+ENTRA = {"tenant_id": "t", "client_id": "c", "client_secret": "s3cret"}
+AWS = {"access_key_id": "AKID", "secret_access_key": "s3cret", "region": "us-west-2"}
+GOOGLE = {"project": "p", "region": "r", "access_token": "s3cret"}
+ACCOUNT = {"type": "service_account", "private_key": "-----BEGIN s3cret", "client_email": "e", "token_uri": "http://x"}
+
+
+class Case(NamedTuple):
+    """A provider key, the model on it, and what a call of an endpoint gets. A message is fixed up to `…` at its end."""
+
+    adapter: str | None
+    secret: Any
+    paths: tuple[str, ...]
+    status: int
+    type: str
+    message: str
+    provider: str = "byo"
+    base: str | None = "http://127.0.0.1:1"
+    model: str = "m-1"
+    vendor: str = "acme"
+
+
+INVALID, UNSET = "request payload is invalid: ", "invalid upstream configuration: "
+SECRET, CONFIG = "invalid upstream credentials: ", "bridge is misconfigured: "
+BRIDGED = (CHAT, MESSAGES, RESPONSES)
+
+
+def key(adapter: str, secret: Any, message: str, paths: tuple[str, ...] = BRIDGED, **more: Any) -> Case:
+    return Case(adapter, secret, paths, 401, "authentication_error", SECRET + message, **more)
+
+
+def base(adapter: str, base: str | None, message: str, secret: Any = "k", **more: Any) -> Case:
+    paths = more.pop("paths", BRIDGED)
+    return Case(adapter, secret, paths, 400, "invalid_request_error", UNSET + message, base=base, **more)
+
+
+def config(adapter: str, secret: Any, message: str, paths: tuple[str, ...] = BRIDGED, **more: Any) -> Case:
+    return Case(adapter, secret, paths, 500, "config_error", CONFIG + message, **more)
+
+
+EMPTY, HEADER = "provider_key.api_key is empty", "provider_key.api_key contains invalid header characters"
+AAD = "azure aad credentials."
+NO_AAD = (
+    "azure provider_key.api_key looks JSON-shaped but failed to parse as AAD client_credentials {tenant_id, client_id, "
+    "client_secret}"
+)
+SLASHED = "contains URL-control characters — reject `/`, `?`, `#`, whitespace, `..`"
+NO_AWS = "bedrock provider_key.api_key must be valid JSON: {access_key_id, secret_access_key, region, session_token?}"
+NO_GOOGLE = (
+    "vertex provider_key.api_key must be valid JSON: {project, region, and either access_token or service_account_json}"
+)
+MEMBER = "vertex provider_key.api_key.service_account_json"
+PROJECT = {"project": "p", "region": "r"}
+GEMINI = {"model": "gemini-2"}
+NOVA = {"model": "amazon.nova-pro-v1:0"}
+NAMED = "must match [A-Za-z0-9_-]+ (no spaces, slashes, dots, query params, or hash)"
+CASES = [
+    Case(
+        None,
+        "k",
+        (CHAT, TEXT, EMBED, *BRIDGED, COUNT),
+        503,
+        "provider_unavailable",
+        "no bridge registered for provider",
+    ),
+    # -- credentials
+    key("openai", "  ", EMPTY, (CHAT, TEXT, EMBED, MESSAGES, RESPONSES)),
+    key("openai", "a\r\nb", HEADER, (CHAT, TEXT, EMBED, MESSAGES, RESPONSES)),
+    key("openai", "a\x01b", HEADER),
+    key("anthropic", "  ", EMPTY, (CHAT, RESPONSES)),
+    key("anthropic", "a\nb", HEADER, (CHAT, RESPONSES, MESSAGES, COUNT)),
+    key("azure-openai", " \t", EMPTY),
+    key("azure-openai", "a\nb", HEADER),
+    key("azure-openai", ' {"tenant_id": "t"}', NO_AAD),
+    key("azure-openai", "{s3cret", NO_AAD),
+    key("azure-openai", {**ENTRA, "tenant_id": 1}, NO_AAD),
+    key("azure-openai", {**ENTRA, "authority_host": 1}, NO_AAD),
+    *(key("azure-openai", {**ENTRA, name: " "}, f"{AAD}{name} is empty") for name in ENTRA),
+    key("azure-openai", {**ENTRA, "tenant_id": 'a/"b'}, f'{AAD}tenant_id "a/\\"b" {SLASHED}'),
+    *(
+        key("azure-openai", {**ENTRA, "client_id": value}, f"{AAD}client_id {json.dumps(value)} {SLASHED}")
+        for value in ("a?b", "a#b", "a b", "a\tb", "a\nb", "a..b")
+    ),
+    key(
+        "bedrock",
+        " ",
+        "bedrock provider_key.api_key is empty — expected JSON {access_key_id, secret_access_key, region, "
+        "session_token?}",
+        **NOVA,
+    ),
+    key("bedrock", "AKID:s3cret", NO_AWS, **NOVA),
+    key("bedrock", {**AWS, "region": None}, NO_AWS, **NOVA),
+    key("bedrock", {**AWS, "session_token": 1}, NO_AWS, **NOVA),
+    key(
+        "vertex",
+        " ",
+        "vertex provider_key.api_key is empty — expected JSON with project, region, and either access_token or "
+        "service_account_json",
+        **GEMINI,
+    ),
+    key("vertex", "s3cret", NO_GOOGLE, **GEMINI),
+    key("vertex", {"project": "p", "access_token": "s3cret"}, NO_GOOGLE, **GEMINI),
+    key("vertex", {**PROJECT, "service_account_json": "s3cret"}, NO_GOOGLE, **GEMINI),
+    key("vertex", {**PROJECT, "access_token": ""}, "vertex provider_key.api_key.access_token is empty", **GEMINI),
+    key(
+        "vertex",
+        {**GOOGLE, "service_account_json": ACCOUNT},
+        "vertex provider_key.api_key must set exactly one of access_token or service_account_json (both were provided)",
+        **GEMINI,
+    ),
+    key(
+        "vertex",
+        PROJECT,
+        "vertex provider_key.api_key must set either access_token or service_account_json (neither was provided)",
+        **GEMINI,
+    ),
+    *(
+        key("vertex", {**PROJECT, "service_account_json": {**ACCOUNT, name: value}}, f"{MEMBER}.{name} …", **GEMINI)
+        for name, value in (("type", "user"), ("private_key", "s3cret"), ("client_email", " "), ("token_uri", ""))
+    ),
+    # -- the native paths have words of their own
+    Case(
+        "anthropic",
+        " ",
+        (MESSAGES, COUNT),
+        400,
+        "invalid_request_error",
+        INVALID + 'model "MODEL" provider_key has empty api_key',
+    ),
+    Case(
+        "openai",
+        " ",
+        (RESPONSES,),
+        400,
+        "invalid_request_error",
+        INVALID + 'model "MODEL" provider_key has empty api_key',
+        vendor="openai",
+    ),
+    config("openai", "a\nb", "api key contains invalid header chars: …", (RESPONSES,), vendor="openai"),
+    Case(
+        "openai",
+        "k",
+        (RESPONSES,),
+        400,
+        "invalid_request_error",
+        INVALID + 'provider_key "KEY" has no api_base configured',
+        base=None,
+        vendor="openai",
+    ),
+    Case(
+        "anthropic",
+        "k",
+        (MESSAGES, COUNT),
+        400,
+        "invalid_request_error",
+        INVALID + 'provider_key "KEY" has no api_base configured',
+        base=" ",
+    ),
+    Case("anthropic", "k", (MESSAGES, COUNT), 502, "transport_error", "transport error: …", base="no url"),
+    Case("openai", "k", (RESPONSES,), 502, "transport_error", "transport error: …", base="no url", vendor="openai"),
+    # -- bases
+    base(
+        "openai", None, 'provider_key for vendor "byo" has no upstream base URL configured', paths=(CHAT, TEXT, EMBED)
+    ),
+    base(
+        "anthropic", " ", 'provider_key for vendor "byo" has no upstream base URL configured', paths=(CHAT, RESPONSES)
+    ),
+    base("openai", "no url", "…", paths=(CHAT, TEXT, EMBED, MESSAGES, RESPONSES)),
+    base("anthropic", "ftp://h", "…", paths=(CHAT, RESPONSES)),
+    base("bedrock", "no url", "…", AWS, **NOVA),
+    base(
+        "azure-openai",
+        None,
+        "azure provider_key has no api_base — expected https://<resource>.openai.azure.com, a bare resource name, or a "
+        "verbatim override URL (https://<host>[:<port>])",
+    ),
+    base("azure-openai", "r", f'azure deployment name "a.b" contains URL-control characters — {NAMED}', model="a.b"),
+    base("azure-openai", "r.x", f'azure resource name "r.x" contains URL-control characters — {NAMED}'),
+    base(
+        "azure-openai",
+        "https://a.b.openai.azure.com/x",
+        f'azure resource name "a.b" contains URL-control characters — {NAMED}',
+    ),
+    base(
+        "azure-openai",
+        "https://u@h",
+        'azure api_base "https://REDACTED@h" must not embed userinfo (@); use the api-key / AAD credentials in '
+        "`provider_key.api_key` instead",
+    ),
+    base(
+        "azure-openai",
+        "https://h?a=b",
+        'azure api_base "https://h?a=b" must not contain a query string (the bridge appends `?api-version=…`; an '
+        "operator-supplied query would either merge or override the pinned api-version)",
+    ),
+    base("azure-openai", "https://h#f", 'azure api_base "https://h#f" must not contain a fragment'),
+    *(
+        base("azure-openai", "r", "azure aad credentials.authority_host must be…", {**ENTRA, "authority_host": host})
+        for host in ("login.x", "https://h/p", "https://u@h", "https://h?q", "https://h#f", "https://h\\p", "ftp://h")
+    ),
+    base(
+        "bedrock",
+        None,
+        "bedrock provider_key.api_key.region is empty — AWS Bedrock dispatch is region-keyed and requires e.g. "
+        '"us-west-2"',
+        {**AWS, "region": " "},
+        **NOVA,
+    ),
+    *(
+        base("vertex", url, f"vertex provider_key api_base {text}", GOOGLE, **GEMINI)
+        for url, text in (
+            ("ftp://u@h", 'must use http:// or https:// scheme, got "ftp://…'),
+            (
+                "https://u:p@h?x",
+                'must not embed userinfo (@); use the request\'s Authorization header instead, got "https://REDACTED@h?x"',
+            ),
+            (
+                "https://h?x#f",
+                "must not contain a query string (the bridge appends `?alt=sse` on streaming; an operator query would "
+                'silently merge), got "https://h?x#f"',
+            ),
+            ("https://h/p#f", 'must not contain a fragment, got "https://h/p#f"'),
+            (
+                "https://h/p",
+                'must be a bare origin (scheme://host[:port]) with no path, got "https://h/p"',
+            ),
+            (
+                "https://h\\p",
+                'must be a bare origin (scheme://host[:port]) with no path, got "https://h\\\\p"',
+            ),
+        )
+    ),
+    # -- names
+    config(
+        "bedrock",
+        AWS,
+        'bedrock model id "a b" contains unexpected characters — only [A-Za-z0-9._:/-] are allowed',
+        model="a b",
+    ),
+    config(
+        "bedrock",
+        AWS,
+        'bedrock publisher unknown for model id "acme.x"; expected one of anthropic.claude-* / meta.llama* / mistral.* '
+        "/ amazon.titan-* / amazon.nova-* / cohere.command* / ai21.jamba-* (optionally prefixed with a cross-region "
+        "inference profile like us. / eu. / apac.)",
+        model="acme.x",
+    ),
+    config(
+        "bedrock",
+        AWS,
+        'bedrock embeddings support amazon.titan-embed-* and cohere.embed-* model ids; got "amazon.nova-pro-v1:0"',
+        (EMBED,),
+        **NOVA,
+    ),
+    config(
+        "vertex",
+        GOOGLE,
+        'vertex publisher unknown for upstream model id "m-1"; expected one of gemini-* / claude-* / meta/llama-* or '
+        "llama* / mistral-* / jamba-*",
+    ),
+    *(
+        config("vertex", {**GOOGLE, name: value}, f"vertex {name} {json.dumps(value)} {SLASHED}", **GEMINI)
+        for name, value in (
+            ("project", ""),
+            ("project", "a/b"),
+            ("region", "a b"),
+            ("region", "a..b"),
+            ("project", "#"),
+        )
+    ),
+    config("vertex", GOOGLE, f'vertex model id "gemini-a?b" {SLASHED}', model="gemini-a?b"),
+    config("vertex", GOOGLE, f'vertex model id "a/b" {SLASHED}', (EMBED,), model="a/b"),
+    # -- what a family does not have
+    *(
+        Case(adapter, secret, (EMBED,), 501, "not_implemented", "this provider does not support embeddings", base=where)
+        for adapter, secret, where in (("anthropic", "k", "http://127.0.0.1:1"), ("azure-openai", "k", "r"))
+    ),
+    Case(
+        "openai",
+        "k",
+        (COUNT,),
+        400,
+        "invalid_request_error",
+        INVALID + "model `MODEL` is not backed by an Anthropic-protocol upstream; /v1/messages/count_tokens requires a "
+        "model whose provider key uses the anthropic adapter",
+    ),
+]
+
+
+def document() -> dict[str, Any]:
+    """One provider key and one model per case."""
+    keys, models = [], []
+    for number, case in enumerate(CASES):
+        secret = case.secret if isinstance(case.secret, str) else json.dumps(case.secret)
+        adapter = {"adapter": case.adapter} if case.adapter is not None else {}
+        where = {"api_base": case.base} if case.base is not None else {}
+        keys.append({"display_name": f"k{number}", "provider": case.provider, "api_key": secret, **adapter, **where})
+        models.append(
+            {
+                "display_name": f"t{number}",
+                "provider": case.vendor,
+                "model_name": case.model,
+                "provider_key": f"k{number}",
+                "retries": 0,
+            }
+        )
+    callers = [{"display_name": "caller", "key_hash": KEY_HASH, "allowed_models": ["*"]}]
+    return {"_format_version": "1", "provider_keys": keys, "models": models, "api_keys": callers}
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Canned]:
+    with canned() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gw() -> Iterator[Gateway]:
+    with gateway(document()) as running:
+        yield running
+
+
+def call(gw: Gateway, path: str, model: str, **more: Any) -> Answer:
+    with Wire(("127.0.0.1", gw.port)) as wire:
+        body = {"model": model, **BODIES[path], **more}
+        head, _, rest = request(body, path).partition(b"\r\n")
+        wire.send(b"%b\r\nauthorization: Bearer %b\r\n%b" % (head, API_KEY.encode(), rest))
+        return wire.answer()
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_what_callers_are_told(gw: Gateway, number: int) -> None:
+    case = CASES[number]
+    wanted = case.message.replace("MODEL", f"t{number}").replace("KEY", f"k{number}")
+    for path in case.paths:
+        answer = call(gw, path, f"t{number}")
+        told = answer.json()["error"]
+        assert answer.status == case.status, (path, told)
+        if path in (MESSAGES, COUNT):
+            assert answer.json()["type"] == "error"
+        else:
+            assert told["type"] == case.type, path
+        assert told["message"].startswith(wanted.removesuffix("…")), path
+        assert wanted.endswith("…") or told["message"] == wanted, path
+        assert "s3cret" not in answer.body.decode()
+
+
+class Place(NamedTuple):
+    """A provider key and where a call of an endpoint goes: path, and headers next to those of every request."""
+
+    adapter: str
+    path: str
+    base: str
+    wanted: str
+    headers: dict[str, str]
+    stream: bool = False
+    model: str = "m-1"
+    provider: str = "byo"
+    vendor: str = "acme"
+    secret: Any = "k-9"
+
+
+BEARER, KEYED = {"authorization": "Bearer k-9"}, {"x-api-key": "k-9", "anthropic-version": "2023-06-01"}
+SSE = {"accept": "text/event-stream"}
+AZURE = {"api-key": "k-9"}
+TOKEN = {"authorization": "Bearer s3cret"}
+IN = "/v1/projects/p/locations/r"
+CLAUDE, MISTRAL = "claude-4@1", "mistral-x"
+
+
+def vertex(model: str, stream: bool, wanted: str, path: str = CHAT) -> Place:
+    return Place("vertex", path, "/", IN + wanted, TOKEN, stream, model, secret=GOOGLE)
+
+
+PLACES = [
+    *(
+        Place("openai", path, base, wanted, BEARER)
+        for path, base, wanted in (
+            (CHAT, "", "/chat/completions"),
+            (CHAT, "/v1/", "/v1/chat/completions"),
+            (CHAT, "/a//b", "/a//b/chat/completions"),
+            (CHAT, "/v2 ", "/v2/chat/completions"),
+            (CHAT, "/v1/chat/completions", "/v1/chat/completions"),
+            (EMBED, "/v1/chat/completions/", "/v1/embeddings"),
+            (CHAT, "/v1/completions", "/v1/chat/completions"),
+            (CHAT, "/v1/embeddings", "/v1/chat/completions"),
+            (CHAT, "/v1/images/generations", "/v1/chat/completions"),
+            (CHAT, "/v1/audio/transcriptions", "/v1/chat/completions"),
+            (CHAT, "/v1/audio/translations", "/v1/chat/completions"),
+            (TEXT, "/v1/audio/speech", "/v1/completions"),
+            (CHAT, "/v1/responses", "/v1/responses/chat/completions"),
+            (MESSAGES, "/v1", "/v1/chat/completions"),
+            (RESPONSES, "/v1", "/v1/chat/completions"),
+        )
+    ),
+    *(Place("openai", path, "/v1", f"{path}", BEARER | SSE, True) for path in (CHAT, TEXT)),
+    Place("openai", RESPONSES, "/v1", "/v1/chat/completions", BEARER | SSE, True),
+    *(
+        Place("openai", RESPONSES, base, wanted, BEARER, vendor="openai")
+        for base, wanted in (
+            ("", "/v1/responses"),
+            ("/v2", "/v2/responses"),
+            ("/v1/", "/v1/responses"),
+            ("/v1/responses", "/v1/responses"),
+            ("/v1/messages", "/v1/responses"),
+            ("/v1/rerank", "/v1/responses"),
+            ("/v1/chat/completions", "/v1/responses"),
+            ("/responses", "/v1/responses"),
+        )
+    ),
+    *(
+        Place("anthropic", path, base, f"{prefix}/v1/messages", KEYED)
+        for path in (CHAT, RESPONSES, MESSAGES)
+        for base, prefix in (
+            ("", ""),
+            ("/v1", ""),
+            ("/v1/messages/", ""),
+            ("/anthropic", "/anthropic"),
+            ("/a/v1", "/a"),
+        )
+    ),
+    Place("anthropic", CHAT, "/v1", "/v1/messages", KEYED | SSE, True),
+    Place("anthropic", COUNT, "/a/v1/messages", "/a/v1/messages/count_tokens", KEYED),
+    Place("anthropic", MESSAGES, "/v1/chat/completions", "/v1/messages", KEYED),
+    Place("openai", MESSAGES, "/v1", "/v1/messages", KEYED, vendor="anthropic", provider="openai"),
+    Place("openai", MESSAGES, "/v1", "/v1/chat/completions", BEARER, vendor="deepseek", provider="openai"),
+    *(
+        Place(
+            "azure-openai", path, base, f"{root}/openai/deployments/m-1/chat/completions?api-version=2024-10-21", AZURE
+        )
+        for path, base, root in ((CHAT, "", ""), (CHAT, "/x/", "/x"), (MESSAGES, "", ""), (RESPONSES, "", ""))
+    ),
+    Place(
+        "azure-openai", CHAT, "", "/openai/deployments/m-1/chat/completions?api-version=2024-10-21", AZURE | SSE, True
+    ),
+    Place("azure-openai", EMBED, "/openai/v1", "/openai/v1/embeddings", AZURE),
+    vertex("Gemini-2", False, "/publishers/google/models/Gemini-2:generateContent"),
+    vertex("gemini-2", True, "/publishers/google/models/gemini-2:streamGenerateContent?alt=sse"),
+    vertex(CLAUDE, False, f"/publishers/anthropic/models/{CLAUDE}:rawPredict"),
+    vertex(CLAUDE, True, f"/publishers/anthropic/models/{CLAUDE}:streamRawPredict"),
+    *(
+        vertex(model, stream, "/endpoints/openapi/chat/completions")
+        for stream in (False, True)
+        for model in ("meta/llama-4", "llama3", "deepseek-r1", "qwen3", "openai/gpt-oss-120b")
+    ),
+    *(
+        vertex(model, False, "/endpoints/openapi/chat/completions", MESSAGES)
+        for model in ("minimaxai/m", "moonshotai/k2", "zai-org/glm")
+    ),
+    *(
+        vertex(model, stream, f"/publishers/{who}/models/{model}:{verb}")
+        for stream, verb in ((False, "rawPredict"), (True, "streamRawPredict"))
+        for model, who in ((MISTRAL, "mistralai"), ("codestral-2", "mistralai"), ("jamba-2", "ai21"))
+    ),
+    vertex("text-embedding-5", False, "/publishers/google/models/text-embedding-5:predict", EMBED),
+    *(
+        Place("bedrock", CHAT, "", f"/model/{quoted}/{action}", {}, stream, model, secret=AWS)
+        for stream, model, quoted, action in (
+            (False, "us.anthropic.claude-v1:0", "us.anthropic.claude-v1%3A0", "invoke"),
+            (True, "us.anthropic.claude-v1:0", "us.anthropic.claude-v1%3A0", "converse-stream"),
+            (False, "amazon.nova-v1:0", "amazon.nova-v1%3A0", "converse"),
+            (True, "us-gov.meta.llama3", "us-gov.meta.llama3", "converse-stream"),
+        )
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def placed(upstream: Canned) -> Iterator[Gateway]:
+    keys, models = [], []
+    for number, place in enumerate(PLACES):
+        secret = place.secret if isinstance(place.secret, str) else json.dumps(place.secret)
+        where = {"provider": place.provider, "adapter": place.adapter, "api_base": upstream.origin + place.base}
+        keys.append({"display_name": f"k{number}", "api_key": secret, **where})
+        what = {"provider": place.vendor, "model_name": place.model, "provider_key": f"k{number}", "retries": 0}
+        models.append({"display_name": f"p{number}", **what})
+    callers = [{"display_name": "caller", "key_hash": KEY_HASH, "allowed_models": ["*"]}]
+    whole = {"_format_version": "1", "provider_keys": keys, "models": models, "api_keys": callers}
+    with gateway(whole) as running:
+        yield running
+
+
+@pytest.mark.parametrize("number", range(len(PLACES)))
+def test_where_requests_go(placed: Gateway, upstream: Canned, number: int) -> None:
+    place = PLACES[number]
+    upstream.answer = error(418, {"error": {"message": "no"}})
+    more = {"stream": True} if place.stream else {}
+    assert call(placed, place.path, f"p{number}", **more).status == 418
+    assert upstream.last.path == place.wanted
+    headers = dict(upstream.last.headers)
+    assert headers.pop("host") == f"127.0.0.1:{upstream.port}"
+    assert int(headers.pop("content-length")) == len(upstream.last.body)
+    assert headers.pop("user-agent") == "fastgw/0.1"
+    assert headers.pop("content-type") == "application/json"
+    assert headers.pop("x-fastgw-request-id")
+    if place.adapter == "bedrock":
+        assert headers.pop("x-amz-date")
+        scope = headers.pop("authorization").split(", ")[0]
+        assert scope.startswith("AWS4-HMAC-SHA256 Credential=AKID/")
+        assert scope.endswith("/us-west-2/bedrock/aws4_request")
+        assert headers.pop("accept", None) == ("application/json" if place.wanted.endswith("/invoke") else None)
+    assert headers == place.headers
+    assert API_KEY not in str(upstream.last)

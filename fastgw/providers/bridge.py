@@ -5,7 +5,7 @@ from typing import Any
 
 from fastgw.core.errors import GatewayError
 from fastgw.providers.adapter import Decoder, Dialect, Reported, Translate, Translator
-from fastgw.providers.canonical import Chat
+from fastgw.providers.canonical import Chat, ReportsUsage, Usage
 from fastgw.providers.heard import Heard
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -59,7 +59,7 @@ class Bridge:
         return BridgedStream(self._translator.decoder(renderer), renderer, chunked=chunked)
 
 
-class BridgedStream:
+class BridgedStream(ReportsUsage):
     """A translated stream: an upstream's decoder, the caller's renderer, and the framing of HTTP (RFC 9112 §7.1).
 
     A clean end of the upstream's body is the end of the stream even without the protocol's own marker; whoever feeds
@@ -141,39 +141,9 @@ class BridgedStream:
         return self._decoder.failure_data
 
     @property
-    def prompt_tokens(self) -> int:
-        """Tokens of the request."""
-        return self._decoder.usage.prompt_tokens
-
-    @property
-    def completion_tokens(self) -> int:
-        """Tokens of the answer."""
-        return self._decoder.usage.completion_tokens
-
-    @property
-    def total_tokens(self) -> int:
-        """Everything that was used."""
-        return self._decoder.usage.total_tokens
-
-    @property
-    def cached_tokens(self) -> int:
-        """Tokens of the prompt that came from a cache."""
-        return self._decoder.usage.cached_tokens
-
-    @property
-    def reasoning_tokens(self) -> int:
-        """Tokens of the answer that were reasoning."""
-        return self._decoder.usage.reasoning_tokens
-
-    @property
-    def cache_creation_tokens(self) -> int:
-        """Tokens beside the prompt that were written to a cache."""
-        return self._decoder.usage.cache_creation_tokens
-
-    @property
-    def cache_read_tokens(self) -> int:
-        """Tokens beside the prompt that came from a cache."""
-        return self._decoder.usage.cache_read_tokens
+    def usage(self) -> Usage:
+        """The counters as known by now."""
+        return self._decoder.usage
 
     @property
     def said(self) -> bytes:

@@ -5,6 +5,7 @@ A request is the JSON object of a chat request (`Chat`), whatever dialect the ca
 dialects of callers and M protocols of upstreams need N + M translators.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Protocol
 
 Chat = dict[str, Any]
@@ -73,51 +74,15 @@ class ToolCall(NamedTuple):
     arguments: str
 
 
-class Completion:
-    """A whole answer.
+class ReportsUsage(ABC):
+    """An answer or a stream with the counters of its `usage` as members of its own."""
 
-    `text` None: there is no text at all. `finish` is `stop`, `length`, `tool_calls`, `content_filter` or an upstream's
-    own word. `signature` vouches for `reasoning` towards the vendor that issued it. `stop_sequence` is the one that
-    matched, when known.
-    """
+    __slots__ = ()
 
-    __slots__ = (
-        "finish",
-        "id",
-        "model",
-        "reasoning",
-        "refusal",
-        "signature",
-        "stop_sequence",
-        "text",
-        "tool_calls",
-        "usage",
-    )
-
-    def __init__(
-        self,
-        id: str,
-        model: str,
-        *,
-        text: str | None = None,
-        reasoning: str | None = None,
-        signature: str | None = None,
-        refusal: str | None = None,
-        tool_calls: list[ToolCall] | None = None,
-        finish: str = "stop",
-        stop_sequence: str | None = None,
-        usage: Usage | None = None,
-    ) -> None:
-        self.id = id
-        self.model = model
-        self.text = text
-        self.reasoning = reasoning
-        self.signature = signature
-        self.refusal = refusal
-        self.tool_calls = tool_calls or []
-        self.finish = finish
-        self.stop_sequence = stop_sequence
-        self.usage = usage or Usage()
+    @property
+    @abstractmethod
+    def usage(self) -> Usage:
+        """The counters as known by now."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -153,6 +118,55 @@ class Completion:
     def cache_read_tokens(self) -> int:
         """Tokens beside the prompt that came from a cache."""
         return self.usage.cache_read_tokens
+
+
+class Completion(ReportsUsage):
+    """A whole answer.
+
+    `text` None: there is no text at all. `finish` is `stop`, `length`, `tool_calls`, `content_filter` or an upstream's
+    own word. `signature` vouches for `reasoning` towards the vendor that issued it. `stop_sequence` is the one that
+    matched, when known.
+    """
+
+    __slots__ = (
+        "finish",
+        "id",
+        "model",
+        "reasoning",
+        "refusal",
+        "signature",
+        "stop_sequence",
+        "text",
+        "tool_calls",
+        "usage",
+    )
+
+    usage: Usage
+
+    def __init__(
+        self,
+        id: str,
+        model: str,
+        *,
+        text: str | None = None,
+        reasoning: str | None = None,
+        signature: str | None = None,
+        refusal: str | None = None,
+        tool_calls: list[ToolCall] | None = None,
+        finish: str = "stop",
+        stop_sequence: str | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        self.id = id
+        self.model = model
+        self.text = text
+        self.reasoning = reasoning
+        self.signature = signature
+        self.refusal = refusal
+        self.tool_calls = tool_calls or []
+        self.finish = finish
+        self.stop_sequence = stop_sequence
+        self.usage = usage or Usage()
 
 
 class Renderer(Protocol):

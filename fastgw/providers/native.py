@@ -6,7 +6,7 @@ import orjson
 
 from fastgw._speedups.events import EventReader
 from fastgw.providers.bridge import LAST_CHUNK
-from fastgw.providers.canonical import Usage
+from fastgw.providers.canonical import ReportsUsage, Usage
 from fastgw.providers.events import IN_BAND
 
 MAX_EVENT = 1_048_576
@@ -16,7 +16,7 @@ KEPT = 1_048_576
 _ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n")
 
 
-class NativeStream:
+class NativeStream(ReportsUsage):
     """Relays bytes. Until the first event is whole nothing is sent, so that an error that comes first is a failure of
     the attempt and not an answer.
 
@@ -42,9 +42,10 @@ class NativeStream:
         "id",
         "reported",
         "served_model",
-        "used",
+        "usage",
     )
 
+    usage: Usage
     closing = True
 
     def __init__(self, shape: int, *, chunked: bool) -> None:
@@ -54,7 +55,7 @@ class NativeStream:
         self._reader.listen(self._text, self._text, KEPT)
         self._held: list[bytes] = []
         self._ends = True  # what was sent last ended an event, so that a comment tears none apart
-        self.used = Usage()
+        self.usage = Usage()
         self.complete = False
         self.frames = 0
         self.ended = False
@@ -155,44 +156,9 @@ class NativeStream:
         return b"3\r\n:\n\n\r\n" if self._chunked else b":\n\n"
 
     @property
-    def prompt_tokens(self) -> int:
-        """Tokens of the request."""
-        return self.used.prompt_tokens
-
-    @property
-    def completion_tokens(self) -> int:
-        """Tokens of the answer."""
-        return self.used.completion_tokens
-
-    @property
-    def total_tokens(self) -> int:
-        """Everything that was used."""
-        return self.used.total_tokens
-
-    @property
-    def cached_tokens(self) -> int:
-        """Tokens of the prompt that came from a cache."""
-        return self.used.cached_tokens
-
-    @property
-    def reasoning_tokens(self) -> int:
-        """Tokens of the answer that were reasoning."""
-        return self.used.reasoning_tokens
-
-    @property
-    def cache_creation_tokens(self) -> int:
-        """Tokens beside the prompt that were written to a cache."""
-        return self.used.cache_creation_tokens
-
-    @property
-    def cache_read_tokens(self) -> int:
-        """Tokens beside the prompt that came from a cache."""
-        return self.used.cache_read_tokens
-
-    @property
     def said(self) -> bytes:
         """Texts, reasoning, names and arguments of tools."""
-        if self.used.completion_tokens:
+        if self.usage.completion_tokens:
             return b""
         decoded: str = orjson.loads(b'"%b"' % bytes(self._text))
         return decoded.encode()

@@ -23,13 +23,13 @@ class MessagesStream(NativeStream):
         elif kind == "message_start" and isinstance(event.get("message"), dict):
             message = event["message"]
             self.id, self.served_model = name_of(message.get("id")), name_of(message.get("model"))
-            raise_to(self.used, message.get("usage"))
+            raise_to(self.usage, message.get("usage"))
             # Only a start: the output that counts is reported at the end.
-            self.floor = self.used.completion_tokens
-            self.used.total_tokens -= self.floor
-            self.used.completion_tokens = 0
+            self.floor = self.usage.completion_tokens
+            self.usage.total_tokens -= self.floor
+            self.usage.completion_tokens = 0
         elif kind == "message_delta":
-            raise_to(self.used, event.get("usage"))
+            raise_to(self.usage, event.get("usage"))
         elif kind == "message_stop":
             self.complete = True
         elif kind in ("content_block_delta", "content_block_start"):

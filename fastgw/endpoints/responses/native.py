@@ -49,7 +49,7 @@ class ResponsesStream(NativeStream):
             self.id = self.id or name_of(response.get("id"))
             self.served_model = self.served_model or name_of(response.get("model"))
             if kind in ENDINGS:
-                self.used = usage_of(response.get("usage"))
+                self.usage = usage_of(response.get("usage"))
                 self.complete = True
             if kind == "response.failed":
                 self.report(payload)

@@ -17,7 +17,7 @@ from fastgw.core.errors import decode_error, invalid_request
 from fastgw.endpoints.chat_render import ChatRenderer, chat_completion
 from fastgw.gateway import pipeline
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.receive import not_json
+from fastgw.gateway.receive import not_json, parsed
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_chat_prompt
 from fastgw.providers.adapter import Reported
@@ -82,10 +82,7 @@ class ChatCall:
 
     def canonical(self) -> Chat:
         """The request itself: the canonical form is OpenAI's. Raises 400 for what only the scanner lets pass."""
-        try:
-            chat: Chat = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            raise not_json() from None
+        chat: Chat = parsed(self.body)
         return chat
 
     def place(self, param: str, /) -> str:

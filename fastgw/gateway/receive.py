@@ -1,5 +1,9 @@
 """Request bodies: size limit, content type, draining what will not be read."""
 
+from typing import Any
+
+import orjson
+
 from fastgw.core.errors import ClientGone, GatewayError, invalid_request
 from fastgw.gateway.exchange import Exchange
 
@@ -100,6 +104,14 @@ def is_json(content_type: bytes | None) -> bool:
         return False
     essence = content_type.partition(b";")[0].strip().lower()
     return essence == JSON or (essence.startswith(b"application/") and essence.endswith(b"+json"))
+
+
+def parsed(body: bytes) -> Any:
+    """The value of a body that was accepted by a scan. Raises the 400 for what only that lets pass."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise not_json() from None
 
 
 def not_json(param: str | None = None, code: str | None = None) -> GatewayError:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from fastgw.core.errors import UpstreamFailure, cut
+from fastgw.core.json import load
 from fastgw.core.redact import redact_urls
 
 Family = Literal["openai", "azure", "anthropic", "bedrock", "vertex"]
@@ -130,7 +131,7 @@ def answer_failure(
     where the body does not.
     """
     raw = body[:BODY_LIMIT]
-    text, document = raw.decode("utf-8", "replace"), _load(raw)
+    text, document = raw.decode("utf-8", "replace"), load(raw)
     if family == "bedrock" and name and _exception_of(document) is None:
         document = {"__type": name.decode("latin-1")}
     failure = _http_failure(status, text, None if own else _recognise(document, family), family)
@@ -157,7 +158,7 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
     text = frame[:BODY_LIMIT].decode("utf-8", "replace")
     reported = _Reported(text, None, None, None)
     status = None
-    document = _load(frame)
+    document = load(frame)
     error = _error_of(document) if isinstance(document, dict) else None
     if isinstance(error, str):
         reported.message = error
@@ -201,7 +202,7 @@ def exception_frame(name: bytes, payload: bytes) -> bytes:
     kind = name.decode("utf-8", "replace")
     status = _BEDROCK_STATUS.get(kind)
     if kind == "modelStreamErrorException":
-        document = _load(payload)
+        document = load(payload)
         told = document.get("originalStatusCode") if isinstance(document, dict) else None
         status = _embedded_status(told) or status
     words = "upstream reported a stream error" if status is None else f"upstream reported stream error {status}"
@@ -291,13 +292,6 @@ def _code(reported: _Reported, family: Family) -> str | None:
     else:
         code = _CODES[family].get(reported.kind or "")
     return None if code is None else cut(code)
-
-
-def _load(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _string(value: Any) -> str | None:

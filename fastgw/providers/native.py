@@ -8,11 +8,10 @@ from fastgw._speedups.events import EventReader
 from fastgw.providers.bridge import LAST_CHUNK
 from fastgw.providers.canonical import ReportsUsage, Usage
 from fastgw.providers.events import IN_BAND
+from fastgw.providers.heard import KEPT
 
 MAX_EVENT = 1_048_576
 """Bytes of an event that is still looked into. A larger one is relayed all the same."""
-KEPT = 1_048_576
-"""Bytes of text that are kept for counting."""
 _ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n")
 
 

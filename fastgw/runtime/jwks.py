@@ -8,8 +8,7 @@ document keeps serving, and nobody waits for an issuer that is known to be down.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import orjson
-
+from fastgw.core.json import load
 from fastgw.core.urls import embeds_credentials, origin
 from fastgw.runtime.link import FetchKeys, Keys
 from fastgw.runtime.outbound import FetchError
@@ -143,10 +142,7 @@ def check_discovery(data: bytes, issuer: str) -> str:
 
 def json_object(data: bytes) -> dict[str, object]:
     """Raises FetchError unless the document is a JSON object."""
-    try:
-        document = orjson.loads(data)
-    except ValueError:
-        document = None
+    document = load(data)
     if not isinstance(document, dict):
         raise FetchError("the document is not a JSON object")
     return document

@@ -13,6 +13,7 @@ from fastgw._speedups.splice import STRING, TRUE, ScanError, top_level
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, edited
 from fastgw.core.errors import decode_error, invalid_request
+from fastgw.core.json import load
 from fastgw.endpoints.completions import text_of
 from fastgw.endpoints.messages.canonical import chat_of, long_names
 from fastgw.endpoints.messages.native import MessagesStream
@@ -22,7 +23,7 @@ from fastgw.endpoints.messages.stream import MessagesRenderer
 from fastgw.gateway import pipeline
 from fastgw.gateway.call import Tokens
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.receive import not_json
+from fastgw.gateway.receive import not_json, parsed
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_messages_prompt
 from fastgw.providers.adapter import RelayedStream, Reported
@@ -75,7 +76,7 @@ class MessagesCall:
             *(text_of(body, at) if at is not None and at[0] == STRING else "" for at in (identity, model))
         )
         if usage is not None:
-            found.usage = usage_of(_load(body[usage[1] : usage[2]]))
+            found.usage = usage_of(load(body[usage[1] : usage[2]]))
         edits: list[Edit] = []
         if model is not None and found.model == self._upstream:
             edits.append((model[1], model[2], orjson.dumps(self.model)))
@@ -89,10 +90,7 @@ class MessagesCall:
 
     def canonical(self) -> Chat:
         """The request as a chat request. Raises 400."""
-        try:
-            body = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            raise not_json() from None
+        body = parsed(self.body)
         self._names = long_names(body)
         return {"model": self.model, **chat_of(body), "stream": self.stream}
 
@@ -153,10 +151,3 @@ def _read(body: bytes) -> tuple[str, tuple[int, int], bool]:
     if model is None or model[0] != STRING:
         raise invalid_request("`model` field missing", param="model", code="missing_parameter")
     return text_of(body, model), (model[1], model[2]), stream is not None and stream[0] == TRUE
-
-
-def _load(data: bytes) -> object:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import orjson
 
+from fastgw.core.json import load_object
 from fastgw.providers.canonical import Completion, Usage
 
 STOP_REASONS: Final = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "stop_sequence"}
@@ -36,7 +37,7 @@ def message(completion: Completion, alias: str, names: dict[str, str]) -> bytes:
     for call in completion.tool_calls:
         if call.id and call.name:
             name = names.get(call.name, call.name)
-            content.append({"type": "tool_use", "id": call.id, "name": name, "input": arguments_of(call.arguments)})
+            content.append({"type": "tool_use", "id": call.id, "name": name, "input": load_object(call.arguments)})
     return orjson.dumps(
         {
             "id": completion.id,
@@ -49,12 +50,3 @@ def message(completion: Completion, alias: str, names: dict[str, str]) -> bytes:
             "usage": usage_object(completion.usage),
         }
     )
-
-
-def arguments_of(text: str) -> dict[str, Any]:
-    """Arguments as an object; {} when they are none."""
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}

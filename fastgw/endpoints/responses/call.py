@@ -8,12 +8,11 @@ import re
 from collections.abc import Coroutine
 from typing import Any, Final
 
-import orjson
-
 from fastgw._speedups.splice import STRING, TRUE, ScanError, top_level
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import edited
 from fastgw.core.errors import decode_error, invalid_request
+from fastgw.core.json import load
 from fastgw.endpoints.completions import text_of
 from fastgw.endpoints.responses.canonical import chat_of, unfollowed
 from fastgw.endpoints.responses.native import ResponsesStream, usage_of
@@ -22,7 +21,7 @@ from fastgw.endpoints.responses.said import answer_text
 from fastgw.endpoints.responses.stream import ResponsesRenderer
 from fastgw.gateway import pipeline
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.receive import not_json
+from fastgw.gateway.receive import not_json, parsed
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_responses_prompt
 from fastgw.providers.adapter import RelayedStream, Reported
@@ -65,14 +64,14 @@ class ResponsesCall:
         try:
             identity, model, usage = top_level(body, (b"id", b"model", b"usage"))
         except ScanError as error:
-            if _load(body) is None:
+            if load(body) is None:
                 raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
             return body, Completion("", "")
         found = Completion(
             *(text_of(body, at) if at is not None and at[0] == STRING else "" for at in (identity, model))
         )
         if usage is not None:
-            found.usage = usage_of(_load(body[usage[1] : usage[2]]))
+            found.usage = usage_of(load(body[usage[1] : usage[2]]))
         return body, found
 
     def relay(self, _target: Target, *, chunked: bool) -> RelayedStream:
@@ -83,10 +82,7 @@ class ResponsesCall:
 
     def canonical(self) -> Chat:
         """The request as a chat request. Raises 400."""
-        try:
-            body = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            raise not_json() from None
+        body = parsed(self.body)
         if self._shape is None:
             self._shape = Shape(self.model, body)
             if members := unfollowed(body):
@@ -135,10 +131,3 @@ def decode(ex: Exchange, body: bytes) -> ResponsesCall:
         code = "missing_parameter" if model is None else "invalid_parameter"
         raise invalid_request("`model` field missing", param="model", code=code)
     return ResponsesCall(ex, body, text_of(body, model), (model[1], model[2]), stream is not None and stream[0] == TRUE)
-
-
-def _load(data: bytes) -> object:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None

@@ -2,24 +2,12 @@
 
 from typing import Any
 
-import orjson
-
-KEPT = 1_048_576
-"""Bytes of text that are counted exactly."""
+from fastgw.endpoints.said import said_in
 
 
 def answer_text(answer: bytes) -> tuple[bytes, int]:
-    """Texts, reasoning, names and arguments of tools in a whole answer: at most KEPT bytes, and how many more there
-    are."""
-    try:
-        document = orjson.loads(answer)
-    except orjson.JSONDecodeError:
-        return b"", 0
-    output = document.get("output") if isinstance(document, dict) else None
-    pieces = [_text(item) for item in output if isinstance(item, dict)] if isinstance(output, list) else []
-    said = "".join(pieces).encode()
-    kept = said[:KEPT].decode("utf-8", "ignore").encode()
-    return kept, len(said) - len(kept)
+    """Texts, reasoning, names and arguments of tools in a whole answer. As `Call.said`."""
+    return said_in(answer, "output", _text)
 
 
 def _text(item: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from fastgw.core.json import load_object
 from fastgw.providers.canonical import ToolCall
 from fastgw.providers.vertex.gemini.content import plain
 from fastgw.providers.vertex.gemini.schema import cleaned
@@ -54,7 +55,9 @@ def call_part(call: object, names: dict[str, str]) -> dict[str, Any] | None:
     if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
         return None
     id = call.get("id")
-    part: dict[str, Any] = {"functionCall": {"name": function["name"], "args": _object(function.get("arguments"))}}
+    arguments = function.get("arguments")
+    given = arguments if isinstance(arguments, dict) else load_object(arguments)
+    part: dict[str, Any] = {"functionCall": {"name": function["name"], "args": given}}
     if isinstance(id, str):
         names[id] = function["name"]
         _, signed, signature = id.partition(SIGNED)
@@ -83,11 +86,3 @@ def tool_call(part: dict[str, Any]) -> ToolCall | None:
         id += SIGNED + signature
     arguments = call.get("args")
     return ToolCall(id, call["name"], orjson.dumps(arguments if isinstance(arguments, dict) else {}).decode())
-
-
-def _object(arguments: object) -> dict[str, Any]:
-    try:
-        parsed = orjson.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
-        parsed = None
-    return parsed if isinstance(parsed, dict) else {}

@@ -23,6 +23,7 @@ from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_embeddings_input
 from fastgw.providers.adapter import Reported
+from fastgw.providers.answers import lacks
 
 FIELDS = (b"model", b"input", b"encoding_format", b"dimensions")
 REQUIRED = ((b"object", STRING), (b"model", STRING), (b"data", ARRAY))
@@ -75,7 +76,7 @@ class EmbeddingCall:
             *required, usage = top_level(body, (*(name for name, _ in REQUIRED), b"usage"))
             for (name, kind), found in zip(REQUIRED, required, strict=True):
                 if found is None or found[0] != kind:
-                    raise decode_error(f"missing or mistyped field {name.decode()}")
+                    raise lacks(name.decode())
             body = with_usage(body, usage)
             usage = top_level(body, (b"usage",))[0]
         except ScanError as error:

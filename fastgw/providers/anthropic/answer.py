@@ -2,9 +2,7 @@
 
 from typing import Any, Final
 
-import orjson
-
-from fastgw.core.errors import decode_error
+from fastgw.providers.answers import document_of, lacks
 from fastgw.providers.anthropic.usage import usage_of
 from fastgw.providers.canonical import Completion, string
 from fastgw.providers.tool_blocks import add_tool, tools_added
@@ -27,18 +25,10 @@ def finish_of(stop_reason: object) -> str:
 
 def completion_of(body: bytes, answer_tool: str | None = None) -> Completion:
     """Read an answer. The input of `answer_tool` is its text. Raises a decode error."""
-    try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise decode_error(str(error)) from None
-    if not isinstance(message, dict):
-        raise decode_error("the document is no object")
-    for name in ("id", "model"):
-        if not isinstance(message.get(name), str):
-            raise decode_error(f"missing or mistyped field {name}")
+    message = document_of(body, "id", "model")
     content = message.get("content")
     if not isinstance(content, list):
-        raise decode_error("missing or mistyped field content")
+        raise lacks("content")
     found = Completion(
         message["id"],
         message["model"],

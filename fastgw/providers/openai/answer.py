@@ -4,25 +4,17 @@ from typing import Any
 
 import orjson
 
-from fastgw.core.errors import decode_error
+from fastgw.providers.answers import document_of, lacks
 from fastgw.providers.canonical import Completion, ToolCall, string
 from fastgw.providers.openai.usage import raise_to
 
 
 def completion_of(body: bytes) -> Completion:
     """Read an answer. Raises a decode error."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise decode_error(str(error)) from None
-    if not isinstance(document, dict):
-        raise decode_error("the document is no object")
-    for name in ("id", "model"):
-        if not isinstance(document.get(name), str):
-            raise decode_error(f"missing or mistyped field {name}")
+    document = document_of(body, "id", "model")
     choices = document.get("choices")
     if not isinstance(choices, list):
-        raise decode_error("missing or mistyped field choices")
+        raise lacks("choices")
     found = Completion(document["id"], document["model"])
     if choices:
         _read(found, choices[0])
@@ -35,10 +27,10 @@ def completion_of(body: bytes) -> Completion:
 def _read(found: Completion, choice: Any) -> None:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise decode_error("missing or mistyped field choices[0].message.role")
+        raise lacks("choices[0].message.role")
     content = message.get("content")
     if content is not None and not isinstance(content, str):
-        raise decode_error("missing or mistyped field choices[0].message.content")
+        raise lacks("choices[0].message.content")
     found.text = content
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     found.reasoning = reasoning if isinstance(reasoning, str) else None

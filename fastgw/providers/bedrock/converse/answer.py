@@ -2,9 +2,7 @@
 
 from typing import Any, Final
 
-import orjson
-
-from fastgw.core.errors import decode_error
+from fastgw.providers.answers import document_of, lacks
 from fastgw.providers.canonical import Completion, Usage, counter, string
 from fastgw.providers.tool_blocks import add_tool, tools_added
 
@@ -46,15 +44,12 @@ def stop_sequence_of(event: dict[str, Any]) -> str | None:
 
 def completion_of(body: bytes, model: str, answer_tool: str | None = None) -> Completion:
     """Read an answer. The input of `answer_tool` is its text. Raises a decode error."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise decode_error(str(error)) from None
-    output = document.get("output") if isinstance(document, dict) else None
+    document = document_of(body)
+    output = document.get("output")
     message = output.get("message") if isinstance(output, dict) else None
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list):
-        raise decode_error("missing or mistyped field output.message.content")
+        raise lacks("output.message.content")
     found = Completion("", model, finish=finish_of(document.get("stopReason")), usage=usage_of(document.get("usage")))
     found.stop_sequence = stop_sequence_of(document)
     for block in content:

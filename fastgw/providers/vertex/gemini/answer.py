@@ -2,9 +2,7 @@
 
 from typing import Any, Final
 
-import orjson
-
-from fastgw.core.errors import decode_error
+from fastgw.providers.answers import document_of, lacks
 from fastgw.providers.canonical import Completion, Usage, counter
 from fastgw.providers.vertex.gemini.tools import tool_call
 
@@ -22,15 +20,10 @@ def finish_of(reason: object) -> str:
 
 def completion_of(body: bytes, model: str) -> Completion:
     """Read a whole answer: its first candidate. Raises a decode error."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise decode_error(str(error)) from None
-    if not isinstance(document, dict):
-        raise decode_error("the document is no object")
+    document = document_of(body)
     candidate = first_candidate(document)
     if candidate is None and not blocked(document):
-        raise decode_error("missing or mistyped field candidates")
+        raise lacks("candidates")
     found = Completion("", model, text="", usage=usage_of(document.get("usageMetadata")))
     found.finish = "content_filter" if candidate is None else finish_of(candidate.get("finishReason"))
     for part in parts_of(candidate):

@@ -1,0 +1,26 @@
+"""Whole answers of upstreams: what every family asks of the document."""
+
+from typing import Any
+
+import orjson
+
+from fastgw.core.errors import UpstreamFailure, decode_error
+
+
+def document_of(body: bytes, *texts: str) -> dict[str, Any]:
+    """The object that an answer is, in which `texts` are strings. Raises a decode error."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise decode_error(str(error)) from None
+    if not isinstance(document, dict):
+        raise decode_error("the document is no object")
+    for name in texts:
+        if not isinstance(document.get(name), str):
+            raise lacks(name)
+    return document
+
+
+def lacks(name: str) -> UpstreamFailure:
+    """The decode error for a member that is not there or of another type."""
+    return decode_error(f"missing or mistyped field {name}")

@@ -177,7 +177,6 @@ def _check(request: Mapping[str, Any]) -> None:
     turns = request.get("messages")
     if not isinstance(turns, list) or not turns:
         raise Refusal(400, "The messages field is required.")
-    called: set[Any] = set()
     spoken = "assistant"
     for index, turn in enumerate(turns):
         if turn["role"] == spoken:
@@ -185,9 +184,6 @@ def _check(request: Mapping[str, Any]) -> None:
         spoken = turn["role"]
         for block in turn["content"]:
             _check_block(block, f"messages.{index}")
-            if "toolResult" in block and block["toolResult"]["toolUseId"] not in called:
-                raise Refusal(400, f"messages.{index}: unexpected toolUseId")
-        called = {block["toolUse"]["toolUseId"] for block in turn["content"] if "toolUse" in block}
     for tool in (request.get("toolConfig") or {}).get("tools", ()):
         if "toolSpec" in tool and not isinstance(tool["toolSpec"]["inputSchema"]["json"], dict):
             raise Refusal(400, "toolConfig.tools: inputSchema.json must be an object")

@@ -7,12 +7,13 @@ time of creation. Everything else is encoded once, so that playing an answer is 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
 
-from . import bedrock, gemini, http1, messages, responses, shapes
+from . import bedrock, gemini, http1, messages, responses, rules, shapes
+from .conversation import turns_spoken
 from .http1 import Head
 from .recount import recount
 from .script import Script, ScriptError, build, of_model
@@ -214,6 +215,25 @@ _BUILDERS = {
     http1.CONVERSE_STREAM: bedrock.stream,
     http1.INVOKE: bedrock.invoke,
 }
+
+
+def _claude(request: dict[str, Any]) -> None:
+    """The rules of the Messages API where the model may be another's."""
+    if "claude" in request["model"]:
+        rules.messages(request)
+
+
+_RULES: dict[str, Callable[[dict[str, Any]], None]] = {
+    http1.CHAT: rules.chat,
+    http1.MESSAGES: rules.messages,
+    http1.RESPONSES: rules.responses,
+    http1.GENERATE: rules.gemini,
+    http1.GENERATE_STREAM: rules.gemini,
+    http1.RAW_PREDICT: _claude,
+    http1.CONVERSE: rules.converse,
+    http1.CONVERSE_STREAM: rules.converse,
+    http1.INVOKE: _claude,
+}
 _ANTHROPIC = (http1.MESSAGES, http1.COUNT_TOKENS, http1.RAW_PREDICT)
 _GOOGLE = (http1.GENERATE, http1.GENERATE_STREAM, http1.PREDICT)
 _AMAZON = (http1.CONVERSE, http1.CONVERSE_STREAM, http1.INVOKE)
@@ -234,7 +254,11 @@ def compile_plan(flags: dict[str, object], method: str, path: str, body: bytes, 
             own = request.get("mock") or (request.get("additionalModelRequestFields") or {}).get("mock")
             if own is not None and not isinstance(own, dict):
                 raise ScriptError("'mock' must be an object")
-            script = build({**flags, **of_model(request["model"]), **(own or {})})
+            directives = {**flags, **of_model(request["model"]), **(own or {})}
+            script = build(directives)
+            if script.turns:
+                turn = min(turns_spoken(request), len(script.turns) - 1)
+                script = build({**directives, **script.turns[turn]})
             if script.recount and (told := recount(request)):
                 script = script.saying(told)
             if script.at == "connect" and flags.get("at") != "connect":
@@ -309,4 +333,7 @@ def _documents(method: str, path: str, request: dict[str, Any], script: Script) 
         return shapes.models(name)
     if route not in _BUILDERS:
         raise shapes.Refusal(404, f"Invalid URL ({method} {path}).")
-    return _BUILDERS[route](request, script)
+    documents = _BUILDERS[route](request, script)
+    if route in _RULES:
+        _RULES[route](request)
+    return documents

@@ -17,7 +17,6 @@ from .script import Script
 from .shapes import Documents, Refusal
 
 _CREATED = 1_735_689_600
-_CALLS = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}
 _REASONS = {"length": "max_output_tokens", "max_output_tokens": "max_output_tokens", "content_filter": "content_filter"}
 
 Item = dict[str, Any]
@@ -57,12 +56,6 @@ def _items(request: Mapping[str, Any]) -> list[Any]:
         return [{"role": "user", "content": given}]
     if not isinstance(given, list) or not given:
         raise Refusal(400, "Missing required parameter: 'input'.", "input", "missing_required_parameter")
-    called = {item.get("call_id") for item in given if item.get("type") in _CALLS}
-    for index, item in enumerate(given):
-        answers = item.get("type") in _CALLS.values() and not request.get("previous_response_id")
-        if answers and item.get("call_id") not in called:
-            message = f"No tool call found for function call output with call_id {item.get('call_id')}."
-            raise Refusal(400, message, f"input[{index}].call_id", None)
     return given
 
 
@@ -87,7 +80,10 @@ def _calls(request: Mapping[str, Any], script: Script, seed: str) -> list[Item]:
         name, arguments = call["function"]["name"], call["function"]["arguments"]
         item: Item = {"id": f"fc_{len(made)}{seed[:39]}", "status": "completed", "call_id": call["id"], "name": name}
         if name in custom:
-            made.append({**item, "type": "custom_tool_call", "input": arguments})
+            # Free text. A scripted object of one text under the name that translations give it is that text.
+            given = orjson.loads(arguments)
+            text = given["input"] if isinstance(given, dict) and isinstance(given.get("input"), str) else arguments
+            made.append({**item, "type": "custom_tool_call", "input": text})
         else:
             made.append({**item, "type": "function_call", "arguments": arguments})
     return made

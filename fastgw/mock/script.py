@@ -58,6 +58,7 @@ class Script:
     close_chance: float | None = None
     fail_times: int = 0
     key: str = ""
+    turns: tuple[dict[str, Any], ...] = ()
 
     def healthy(self) -> Script:
         """The same script without its failure."""
@@ -160,6 +161,14 @@ def _events(value: object) -> list[Any]:
     return value
 
 
+def _turns(value: object) -> tuple[dict[str, Any], ...]:
+    if not isinstance(value, list) or not all(isinstance(turn, dict) and "turns" not in turn for turn in value):
+        raise ScriptError("must be a list of objects of other directives")
+    for turn in value:
+        build(turn)
+    return tuple(value)
+
+
 DIRECTIVES: dict[str, tuple[Callable[[object], Any], str]] = {
     "latency_ms": (_number, "Wait before the head."),
     "first_ms": (_number, "Wait between the head and the first event, or the body."),
@@ -197,6 +206,11 @@ DIRECTIVES: dict[str, tuple[Callable[[object], Any], str]] = {
     "close_chance": (_chance, "Probability of such a close after an answer, 0 to 1."),
     "fail_times": (_count, "Only the first n requests with this key get the status, error, raw body or fault."),
     "key": (_text, "Name of the fail_times counter."),
+    "turns": (
+        _turns,
+        "List of objects of directives for a conversation: the first as long as it holds no turn of the assistant, the "
+        "next when it holds one, and so on; the last for all that follow.",
+    ),
 }
 _TEXTUAL = {"content", "raw", "reasoning", "finish", "line_end", "fault", "at", "key"}
 

@@ -245,9 +245,10 @@ def test_odd_request_bytes(sdk: Stack) -> None:
 @pytest.mark.parametrize("message", [{"role": "assistant", "content": None}, {"role": "assistant"}])
 def test_absent_content_becomes_an_empty_text(sdk: Stack, client: openai.OpenAI, message: Any) -> None:
     call = message | {"tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
-    client.chat.completions.create(model=ALIAS, messages=[*MESSAGES, call])
+    result: Any = {"role": "tool", "tool_call_id": "c", "content": "done"}
+    client.chat.completions.create(model=ALIAS, messages=[*MESSAGES, call, result])
     body = json.loads(sdk.recorded()["body"])
-    assert body == {"model": UPSTREAM_MODEL, "messages": [*MESSAGES, call | {"content": ""}], "stream": False}
+    assert body == {"model": UPSTREAM_MODEL, "messages": [*MESSAGES, call | {"content": ""}, result], "stream": False}
 
 
 def test_large_request(sdk: Stack, sent: tuple[openai.OpenAI, list[bytes]]) -> None:

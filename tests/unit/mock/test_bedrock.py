@@ -79,7 +79,6 @@ RESULT = {"toolResult": {"toolUseId": "t", "content": [{"text": "x"}]}}
         ({"messages": [turn("user", {"text": "x"}), turn("user", {"text": "x"})]}, "alternate"),
         ({"messages": [turn("user", {"text": " "})]}, "blank"),
         ({"messages": [turn("user", {"novelty": " "})]}, "unknown block"),
-        ({"messages": [turn("user", RESULT)]}, "toolUseId"),
         ({"messages": [turn("user", {"image": {"format": "tiff", "source": {"bytes": ""}}})]}, "format"),
     ],
 )

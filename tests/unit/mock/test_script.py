@@ -53,6 +53,9 @@ def test_error_text_is_a_message_and_json_an_object() -> None:
         ("fault", "boom"),
         ("at", "somewhere"),
         ("line_end", "\n"),
+        ("turns", [{"latencyms": 1}]),
+        ("turns", [{"turns": []}]),
+        ("turns", {}),
         ("latencyms", 1),
     ],
 )

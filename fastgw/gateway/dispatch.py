@@ -131,9 +131,14 @@ def refused(answer: AnswerReader, operation: Operation) -> GatewayError:
         # RFC 9110 §15.5.8: the proxy's own answer, not the provider's.
         return transport_error("the proxy answered 407")
     reason = unpack_start(answer.take(), answer.content_encoding, BODY_LIMIT)
-    wait, name = answer.retry_after, answer.error_type
     return answer_failure(
-        answer.status, reason, wait, operation.endpoint.family, own=operation.endpoint.native, name=name
+        answer.status,
+        reason,
+        answer.retry_after,
+        operation.endpoint.family,
+        own=operation.endpoint.native,
+        name=answer.error_type,
+        kind=answer.content_type,
     )
 
 

@@ -23,6 +23,14 @@ RELAYED_LIMIT: Final = 1024
 WAIT_LIMIT: Final = 5
 """Longest `Retry-After`, in seconds, that a retry of the same target waits for."""
 
+_CLAUDE: Final = {
+    "authentication_error": "invalid_api_key",
+    "permission_error": "permission_denied",
+    "not_found_error": "model_not_found",
+    "request_too_large": "request_too_large",
+    "rate_limit_error": "rate_limit_exceeded",
+    "overloaded_error": "overloaded",
+}
 _CODES: Final[dict[str, dict[str, str]]] = {
     "azure": {
         "DeploymentNotFound": "model_not_found",
@@ -30,14 +38,7 @@ _CODES: Final[dict[str, dict[str, str]]] = {
         "content_filter": "content_policy_violation",
         "invalid_encrypted_content": "invalid_encrypted_content",
     },
-    "anthropic": {
-        "authentication_error": "invalid_api_key",
-        "permission_error": "permission_denied",
-        "not_found_error": "model_not_found",
-        "request_too_large": "request_too_large",
-        "rate_limit_error": "rate_limit_exceeded",
-        "overloaded_error": "overloaded",
-    },
+    "anthropic": _CLAUDE,
     "bedrock": {
         "ThrottlingException": "rate_limit_exceeded",
         "ServiceQuotaExceededException": "insufficient_quota",
@@ -56,6 +57,7 @@ _CODES: Final[dict[str, dict[str, str]]] = {
         "NOT_FOUND": "model_not_found",
         "UNAVAILABLE": "overloaded",
         "DEADLINE_EXCEEDED": "timeout",
+        **_CLAUDE,  # in streams
     },
 }
 
@@ -102,6 +104,10 @@ _CANNED: Final[dict[str, dict[int, str]]] = {
 }
 
 
+_LABELLED: Final = ("azure", "vertex")
+"""Families whose errors are objects only where the content type says so."""
+
+
 class _Reported:
     """The members of an error object, as far as they are what they should be."""
 
@@ -122,8 +128,10 @@ def answer_failure(
     *,
     own: bool = False,
     name: bytes | None = None,
+    kind: bytes | None = b"application/json",
 ) -> UpstreamFailure:
-    """The failure that a non-2xx answer is. Reads at most the first 64 KiB of `body`, whatever its content type.
+    """The failure that a non-2xx answer is. Reads at most the first 64 KiB of `body`, whatever its content type `kind`,
+    which has to be JSON only on Azure and Vertex.
 
     `retry_after` is the field's value: a 429 passes whole seconds on to the caller; a wait of 1 to 5 s is kept as
     `wait_hint` for a retry, whatever the status. `own`: the caller speaks the upstream's dialect, so a 4xx keeps its
@@ -134,7 +142,8 @@ def answer_failure(
     text, document = raw.decode("utf-8", "replace"), load(raw)
     if family == "bedrock" and name and _exception_of(document) is None:
         document = {"__type": name.decode("latin-1")}
-    failure = _http_failure(status, text, None if own else _recognise(document, family), family)
+    unread = own or (family in _LABELLED and b"json" not in (kind or b"").lower())
+    failure = _http_failure(status, text, None if unread else _recognise(document, family), family)
     if own and 400 <= status < 500:
         if _is_envelope(document, family):
             failure.own = raw
@@ -164,8 +173,8 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
         reported.message = error
     elif isinstance(error, dict):
         status = _embedded_status(error.get("code"))
-        if family == "anthropic":
-            # Its error events carry no status: https://docs.anthropic.com/en/api/errors says which one each type is.
+        if family == "anthropic" or (family == "vertex" and document.get("type") == "error"):
+            # Claude's error events carry no status; the types have one each: https://docs.anthropic.com/en/api/errors
             status = _ANTHROPIC_STATUS.get(_string(error.get("type")) or "")
             text = "upstream reported a stream error"
         code = error.get("code") if status is None else None

@@ -6,12 +6,9 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
-
-Answer = bytes | Iterable[bytes | float]
-"""Bytes as they go over the wire, or pieces of them; a number is a pause in seconds. Then the connection is closed."""
 
 
 class Sent(NamedTuple):
@@ -25,6 +22,10 @@ class Sent(NamedTuple):
         return json.loads(self.body)
 
 
+Answer = bytes | Iterable[bytes | float]
+"""Bytes as they go over the wire, or pieces of them; a number is a pause in seconds. Then the connection is closed."""
+
+
 class Canned:
     """A running server. One connection per request."""
 
@@ -32,7 +33,7 @@ class Canned:
         self._listener = listener
         self.port: int = listener.getsockname()[1]
         self.origin = f"http://127.0.0.1:{self.port}"
-        self.answer: Answer = ok({})
+        self.answer: Answer | Callable[[Sent], Answer] = ok({})
         self.requests: list[Sent] = []
 
     @property
@@ -61,8 +62,9 @@ class Canned:
                 if not (more := connection.recv(65536)):
                     return
                 body += more
-            self.requests.append(Sent(line.split(" ")[1], headers, body))
-            answer = self.answer
+            sent = Sent(line.split(" ")[1], headers, body)
+            self.requests.append(sent)
+            answer = self.answer(sent) if callable(self.answer) else self.answer
             for piece in [answer] if isinstance(answer, bytes) else answer:
                 if isinstance(piece, bytes):
                     connection.sendall(piece)

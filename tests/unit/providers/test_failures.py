@@ -309,3 +309,31 @@ def test_exceptions_of_bedrocks_streams(name: str, payload: bytes, status: int, 
     )  # fmt: skip
     assert later.message.startswith("upstream reported an in-band stream error: upstream r")
     assert "secret" not in later.message
+
+
+@pytest.mark.parametrize(
+    ("family", "raw", "code"),
+    [
+        ("azure", body(code="DeploymentNotFound"), "model_not_found"),
+        ("vertex", body(status="NOT_FOUND"), "model_not_found"),
+        ("openai", body(message="no", code="c"), "c"),
+        ("anthropic", body(type="not_found_error"), "model_not_found"),
+    ],
+)
+def test_whether_the_content_type_counts(family: Family, raw: bytes, code: str) -> None:
+    for kind in (b"application/json", b"Application/Problem+JSON; charset=utf-8"):
+        assert answer_failure(404, raw, None, family, kind=kind).code == code
+    for kind in (b"text/html", None):
+        unread = family in ("azure", "vertex")
+        assert answer_failure(404, raw, None, family, kind=kind).code == (None if unread else code)
+
+
+def test_errors_of_claudes_streams_on_vertex() -> None:
+    event = orjson.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}})
+    failure = in_band_failure(event, before_first=True, family="vertex")
+    assert (failure.status, failure.upstream_status, failure.retryable) == (502, 529, True)
+    event = orjson.dumps({"type": "error", "error": {"type": "rate_limit_error", "message": "busy"}})
+    failure = in_band_failure(event, before_first=True, family="vertex")
+    assert (failure.status, failure.message, failure.code) == (429, "upstream rate limited", "rate_limit_exceeded")
+    failure = in_band_failure(event, before_first=False, family="vertex")
+    assert (failure.status, failure.message) == (429, "upstream reported an in-band stream error: busy")

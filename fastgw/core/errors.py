@@ -21,7 +21,7 @@ class GatewayError(Exception):
 
     `status` is the HTTP status for the caller, `type`/`code`/`param` and `message` go into the envelope, `retry_after`
     is in whole seconds. `cause` is for logs only. `own` is an upstream's error body in the caller's dialect, to be
-    passed on in place of the envelope.
+    passed on in place of the envelope. `details` is what programs read in Anthropic's.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class GatewayError(Exception):
     ) -> None:
         super().__init__(message)
         self.own: bytes | None = None
+        self.details: dict[str, Any] | None = None
         self.status = status
         self.type = type
         self.message = message
@@ -146,7 +147,10 @@ def render(error: GatewayError, dialect: Dialect = "openai") -> bytes:
         return error.own
     if dialect == "anthropic":
         kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
-        return orjson.dumps({"type": "error", "error": {"type": kind, "message": error.message}})
+        told: dict[str, Any] = {"type": kind, "message": error.message}
+        if error.details is not None:
+            told["details"] = error.details
+        return orjson.dumps({"type": "error", "error": told})
     inner: dict[str, Any] = {"message": error.message, "type": error.type}
     if error.param is not None:
         inner["param"] = error.param

@@ -192,6 +192,11 @@ class Overrides:
                     lines.append(line)
         return b"".join(lines)
 
+    def forwards(self, lowered: str) -> bool:
+        """Whether a caller's header of this name, given in lower case, leaves as it is."""
+        wins = any(name == lowered for name, _, _ in self._headers)
+        return not wins and self._forward is not None and self._forward.matches(lowered) and not self._private(lowered)
+
     def _private(self, lowered: str) -> bool:
         """Whether a caller's header of this name is never forwarded."""
         return lowered in self._unsent or lowered in NOT_FORWARDED or lowered.startswith((self._own, "x-stainless-"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from fastgw._speedups.splice import STRING, TRUE, ScanError, top_level
+from fastgw._speedups.splice import NULL, STRING, TRUE, ScanError, top_level
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, edited
 from fastgw.core.errors import decode_error, invalid_request
@@ -20,6 +20,7 @@ from fastgw.endpoints.messages.native import MessagesStream
 from fastgw.endpoints.messages.render import message
 from fastgw.endpoints.messages.said import answer_text
 from fastgw.endpoints.messages.stream import MessagesRenderer
+from fastgw.endpoints.messages.threads import check_native, check_translated
 from fastgw.gateway import pipeline
 from fastgw.gateway.call import Tokens
 from fastgw.gateway.exchange import Exchange
@@ -42,16 +43,19 @@ def count_tokens(ex: Exchange) -> Coroutine[None, Any, None]:
 
 
 class MessagesCall:
-    """One decoded Messages request. `span` is where the model's name is in the body."""
+    """One decoded Messages request. `span` is where the model's name is in the body; `threaded`: it has a `thread`."""
 
-    __slots__ = ("_names", "_span", "_upstream", "body", "model", "stream")
+    __slots__ = ("_names", "_span", "_threaded", "_upstream", "body", "model", "stream")
 
     operation = "messages"
     generates = True
     metered = True
 
-    def __init__(self, body: bytes, model: str, span: tuple[int, int], stream: bool) -> None:
+    def __init__(
+        self, body: bytes, model: str, span: tuple[int, int], stream: bool = False, threaded: bool = False
+    ) -> None:
         self._span = span
+        self._threaded = threaded
         self._upstream = ""
         self._names: dict[str, str] = {}
         self.body = body
@@ -61,7 +65,9 @@ class MessagesCall:
     # -- for upstreams with the Messages API
 
     def upstream_body(self, target: Target) -> bytes:
-        """The caller's bytes with the target's model name."""
+        """The caller's bytes with the target's model name. Raises 400."""
+        if self._threaded:
+            check_native(target)
         self._upstream = target.model_name
         return edited(self.body, [(*self._span, target.model_json)])
 
@@ -91,6 +97,8 @@ class MessagesCall:
     def canonical(self) -> Chat:
         """The request as a chat request. Raises 400."""
         body = parsed(self.body)
+        if self._threaded:
+            check_translated(body)
         self._names = long_names(body)
         return {"model": self.model, **chat_of(body), "stream": self.stream}
 
@@ -133,21 +141,21 @@ class CountCall(MessagesCall):
 
 def decode(_ex: Exchange, body: bytes) -> MessagesCall:
     """What is needed of a Messages request. Raises 400."""
-    model, span, stream = _read(body)
-    return MessagesCall(body, model, span, stream)
+    return MessagesCall(body, *_read(body))
 
 
 def decode_count(_ex: Exchange, body: bytes) -> CountCall:
     """The same of a count_tokens request, which has no stream."""
-    model, span, _ = _read(body)
-    return CountCall(body, model, span, False)
+    model, span, _, threaded = _read(body)
+    return CountCall(body, model, span, False, threaded)
 
 
-def _read(body: bytes) -> tuple[str, tuple[int, int], bool]:
+def _read(body: bytes) -> tuple[str, tuple[int, int], bool, bool]:
     try:
-        model, stream = top_level(body, (b"model", b"stream"))
+        model, stream, thread = top_level(body, (b"model", b"stream", b"thread"))
     except ScanError as error:
         raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
     if model is None or model[0] != STRING:
         raise invalid_request("`model` field missing", param="model", code="missing_parameter")
-    return text_of(body, model), (model[1], model[2]), stream is not None and stream[0] == TRUE
+    streamed = stream is not None and stream[0] == TRUE
+    return text_of(body, model), (model[1], model[2]), streamed, thread is not None and thread[0] != NULL

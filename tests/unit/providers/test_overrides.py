@@ -328,6 +328,14 @@ def test_a_default_header_wins_unless_it_was_dropped() -> None:
     assert lines(overrides, {}, (b"x-a", b"caller")) == [b"x-a: caller"]
 
 
+def test_what_is_forwarded_is_known_beforehand() -> None:
+    overrides = compiled(forward_client_headers=("Anthropic-*", "cookie"), default_headers={"Anthropic-Own": "x"})
+    assert overrides.forwards("anthropic-beta")
+    for name in ("anthropic-own", "cookie", "x-other"):
+        assert not overrides.forwards(name)
+    assert not compiled(default_headers={"anthropic-beta": "x"}).forwards("anthropic-beta")
+
+
 @pytest.mark.parametrize("code", range(256))
 def test_every_byte_in_forwarded_and_rendered_values(code: int) -> None:
     overrides = compiled(default_headers={"X-D": "a${model.name}b"}, forward_client_headers=("*",))

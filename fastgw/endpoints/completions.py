@@ -4,7 +4,6 @@ The upstream's answer goes back as it is, `model` included; only the request's `
 """
 
 from collections.abc import Coroutine
-from json import loads
 from typing import Any
 
 from fastgw._speedups.splice import ABSENT, NULL, OBJECT, STRING, TRUE, ScanError, top_level
@@ -12,7 +11,8 @@ from fastgw._speedups.sse import ChatStream
 from fastgw._speedups.texts import answer_text
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, appended, edited
-from fastgw.core.errors import decode_error, invalid_request
+from fastgw.core.errors import invalid_request
+from fastgw.endpoints.members import members_of_answer, members_of_request, text_of
 from fastgw.gateway import pipeline
 from fastgw.gateway.call import tokens_of
 from fastgw.gateway.exchange import Exchange
@@ -60,10 +60,7 @@ class CompletionCall:
 
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's answer unchanged. Raises a decode error when it is no JSON object."""
-        try:
-            (usage,) = top_level(body, (b"usage",))
-        except ScanError as error:
-            raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+        (usage,) = members_of_answer(body, (b"usage",))
         return body, tokens_of(body, usage)
 
     def relay(self, target: Target, *, chunked: bool) -> ChatStream:
@@ -86,10 +83,7 @@ class CompletionCall:
 
 def decode(ex: Exchange, body: bytes) -> CompletionCall:
     """Validate the body as far as it is ours. Raises 400 naming the parameter."""
-    try:
-        model, stream, options = top_level(body, FIELDS)
-    except ScanError as error:
-        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+    model, stream, options = members_of_request(body, FIELDS)
     if model is None or model[0] != STRING:
         ex.alias = ""
         code = "missing_parameter" if model is None else "invalid_parameter"
@@ -112,9 +106,3 @@ def asks_for_usage(body: bytes, options: tuple[int, int, int]) -> bool:
     except ScanError:
         raise not_json("stream_options.include_usage", "invalid_parameter") from None
     return value is not None and value[0] == TRUE
-
-
-def text_of(body: bytes, span: tuple[int, int, int]) -> str:
-    """A scanned JSON string as text; half a surrogate pair becomes U+FFFD."""
-    text: str = loads(body[span[1] : span[2]])
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 
 import orjson
 
-from fastgw._speedups.splice import ARRAY, INT, NULL, OBJECT, STRING, ScanError, top_level
+from fastgw._speedups.splice import ARRAY, INT, NULL, OBJECT, STRING
 from fastgw._speedups.sse import ChatStream
 from fastgw._speedups.texts import token_array
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, appended, edited
-from fastgw.core.errors import GatewayError, decode_error, invalid_request
-from fastgw.endpoints.completions import text_of
+from fastgw.core.errors import GatewayError, invalid_request
+from fastgw.endpoints.members import members_of_answer, members_of_request, text_of
 from fastgw.gateway import pipeline
 from fastgw.gateway.call import tokens_of
 from fastgw.gateway.exchange import Exchange
@@ -72,15 +72,12 @@ class EmbeddingCall:
 
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's answer with usage counters present. Raises a decode error when it is not understood."""
-        try:
-            *required, usage = top_level(body, (*(name for name, _ in REQUIRED), b"usage"))
-            for (name, kind), found in zip(REQUIRED, required, strict=True):
-                if found is None or found[0] != kind:
-                    raise lacks(name.decode())
-            body = with_usage(body, usage)
-            usage = top_level(body, (b"usage",))[0]
-        except ScanError as error:
-            raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+        *required, usage = members_of_answer(body, (*(name for name, _ in REQUIRED), b"usage"))
+        for (name, kind), found in zip(REQUIRED, required, strict=True):
+            if found is None or found[0] != kind:
+                raise lacks(name.decode())
+        body = with_usage(body, usage)
+        (usage,) = members_of_answer(body, (b"usage",))
         tokens = tokens_of(body, usage)
         return body, tokens._replace(prompt_tokens=tokens.prompt_tokens or tokens.total_tokens)
 
@@ -105,7 +102,7 @@ def with_usage(body: bytes, usage: tuple[int, int, int] | None) -> bytes:
     kind, start, end = usage
     if kind != OBJECT:
         return edited(body, [(start, end, b"{%b}" % missing)])
-    found = top_level(body[start:end], COUNTERS)
+    found = members_of_answer(body[start:end], COUNTERS)
     edits: list[Edit] = [
         (start + span[1], start + span[2], b"0") for span in found if span is not None and span[0] == NULL
     ]
@@ -117,10 +114,7 @@ def with_usage(body: bytes, usage: tuple[int, int, int] | None) -> bytes:
 
 def decode(ex: Exchange, body: bytes) -> EmbeddingCall:
     """Validate the body. Raises 400 naming the parameter."""
-    try:
-        model, given, encoding, dimensions = top_level(body, FIELDS)
-    except ScanError as error:
-        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+    model, given, encoding, dimensions = members_of_request(body, FIELDS)
     if model is None or model[0] != STRING:
         refuse("model", model is None)
     if given is None or given[0] not in (STRING, ARRAY):

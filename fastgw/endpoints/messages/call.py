@@ -9,12 +9,11 @@ from typing import Any
 
 import orjson
 
-from fastgw._speedups.splice import NULL, STRING, TRUE, ScanError, top_level
+from fastgw._speedups.splice import NULL, STRING, TRUE
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, edited
-from fastgw.core.errors import decode_error, invalid_request
-from fastgw.core.json import load
-from fastgw.endpoints.completions import text_of
+from fastgw.core.errors import invalid_request
+from fastgw.endpoints.members import members_of_answer, members_of_request, text_of, value_of
 from fastgw.endpoints.messages.canonical import chat_of, long_names
 from fastgw.endpoints.messages.native import MessagesStream
 from fastgw.endpoints.messages.render import message
@@ -24,7 +23,7 @@ from fastgw.endpoints.messages.threads import check_native, check_translated
 from fastgw.gateway import pipeline
 from fastgw.gateway.call import Tokens
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.receive import not_json, parsed
+from fastgw.gateway.receive import parsed
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_messages_prompt
 from fastgw.providers.adapter import RelayedStream, Reported
@@ -74,15 +73,8 @@ class MessagesCall:
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's bytes; its own name for the model becomes the alias. Raises a decode error when they are no
         JSON object."""
-        try:
-            model, usage, identity = top_level(body, (b"model", b"usage", b"id"))
-        except ScanError as error:
-            raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
-        found = Completion(
-            *(text_of(body, at) if at is not None and at[0] == STRING else "" for at in (identity, model))
-        )
-        if usage is not None:
-            found.usage = usage_of(load(body[usage[1] : usage[2]]))
+        identity, model, usage = members_of_answer(body, (b"id", b"model", b"usage"))
+        found = Completion(text_of(body, identity), text_of(body, model), usage=usage_of(value_of(body, usage)))
         edits: list[Edit] = []
         if model is not None and found.model == self._upstream:
             edits.append((model[1], model[2], orjson.dumps(self.model)))
@@ -151,10 +143,7 @@ def decode_count(_ex: Exchange, body: bytes) -> CountCall:
 
 
 def _read(body: bytes) -> tuple[str, tuple[int, int], bool, bool]:
-    try:
-        model, stream, thread = top_level(body, (b"model", b"stream", b"thread"))
-    except ScanError as error:
-        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+    model, stream, thread = members_of_request(body, (b"model", b"stream", b"thread"))
     if model is None or model[0] != STRING:
         raise invalid_request("`model` field missing", param="model", code="missing_parameter")
     streamed = stream is not None and stream[0] == TRUE

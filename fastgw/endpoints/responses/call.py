@@ -8,12 +8,12 @@ import re
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from fastgw._speedups.splice import STRING, TRUE, ScanError, top_level
+from fastgw._speedups.splice import STRING, TRUE
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import edited
-from fastgw.core.errors import decode_error, invalid_request
+from fastgw.core.errors import UpstreamFailure, invalid_request
 from fastgw.core.json import load
-from fastgw.endpoints.completions import text_of
+from fastgw.endpoints.members import members_of_answer, members_of_request, text_of, value_of
 from fastgw.endpoints.responses.canonical import chat_of, unfollowed
 from fastgw.endpoints.responses.native import ResponsesStream, usage_of
 from fastgw.endpoints.responses.render import Shape, response
@@ -21,7 +21,7 @@ from fastgw.endpoints.responses.said import answer_text
 from fastgw.endpoints.responses.stream import ResponsesRenderer
 from fastgw.gateway import pipeline
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.receive import not_json, parsed
+from fastgw.gateway.receive import parsed
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_responses_prompt
 from fastgw.providers.adapter import RelayedStream, Reported
@@ -62,17 +62,12 @@ class ResponsesCall:
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's bytes, whatever they say. Raises a decode error when they are no JSON."""
         try:
-            identity, model, usage = top_level(body, (b"id", b"model", b"usage"))
-        except ScanError as error:
+            identity, model, usage = members_of_answer(body, (b"id", b"model", b"usage"))
+        except UpstreamFailure:
             if load(body) is None:
-                raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+                raise
             return body, Completion("", "")
-        found = Completion(
-            *(text_of(body, at) if at is not None and at[0] == STRING else "" for at in (identity, model))
-        )
-        if usage is not None:
-            found.usage = usage_of(load(body[usage[1] : usage[2]]))
-        return body, found
+        return body, Completion(text_of(body, identity), text_of(body, model), usage=usage_of(value_of(body, usage)))
 
     def relay(self, _target: Target, *, chunked: bool) -> RelayedStream:
         """The upstream's stream as it is."""
@@ -123,10 +118,7 @@ class ResponsesCall:
 
 def decode(ex: Exchange, body: bytes) -> ResponsesCall:
     """What is needed of a Responses request. Raises 400."""
-    try:
-        model, stream = top_level(body, (b"model", b"stream"))
-    except ScanError as error:
-        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+    model, stream = members_of_request(body, (b"model", b"stream"))
     if model is None or model[0] != STRING:
         code = "missing_parameter" if model is None else "invalid_parameter"
         raise invalid_request("`model` field missing", param="model", code=code)

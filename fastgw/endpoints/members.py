@@ -1,0 +1,42 @@
+"""Members of bodies that one scan finds, without a look at the rest. A `Span` says kind, start and end of a value."""
+
+from typing import Any
+
+from orjson import loads
+
+from fastgw._speedups.splice import STRING, ScanError, top_level
+from fastgw.core.errors import decode_error
+from fastgw.core.json import load
+from fastgw.gateway.receive import not_json
+
+Span = tuple[int, int, int]
+
+
+def members_of_request(body: bytes, names: tuple[bytes, ...]) -> tuple[Span | None, ...]:
+    """Where the named members of a caller's body are, None for those that are not there. Raises the 400 for a body that
+    is no object or has one of them twice."""
+    try:
+        return top_level(body, names)
+    except ScanError as error:
+        raise not_json(error.field or None, "invalid_parameter" if error.field else None) from None
+
+
+def members_of_answer(body: bytes, names: tuple[bytes, ...]) -> tuple[Span | None, ...]:
+    """The same in an upstream's answer. Raises a decode error."""
+    try:
+        return top_level(body, names)
+    except ScanError as error:
+        raise decode_error(f"{error.reason} at {error.field or 'the document'}") from None
+
+
+def text_of(body: bytes, span: Span | None) -> str:
+    """A value as text, "" when it is no string; half a surrogate pair becomes U+FFFD."""
+    if span is None or span[0] != STRING:
+        return ""
+    text: str = loads(body[span[1] : span[2]])
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def value_of(body: bytes, span: Span | None) -> Any:
+    """A value, None when it is not there or holds what no JSON library reads."""
+    return None if span is None else load(body[span[1] : span[2]])

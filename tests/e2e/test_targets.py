@@ -309,9 +309,10 @@ CASES = [
 ]
 
 
-def document() -> dict[str, Any]:
+def document(upstream: Canned) -> dict[str, Any]:
     """One provider key and one model per case."""
-    keys, models = [], []
+    keys: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
     for number, case in enumerate(CASES):
         secret = case.secret if isinstance(case.secret, str) else json.dumps(case.secret)
         adapter = {"adapter": case.adapter} if case.adapter is not None else {}
@@ -326,6 +327,14 @@ def document() -> dict[str, Any]:
                 "retries": 0,
             }
         )
+    places = [(f"p{number}", place, {}) for number, place in enumerate(PLACES)]
+    places += [(f"c{number}", place, CHANGES) for number, (place, _) in enumerate(CHANGED)]
+    for name, place, changes in places:
+        secret = place.secret if isinstance(place.secret, str) else json.dumps(place.secret)
+        where = {"provider": place.provider, "adapter": place.adapter, "api_base": upstream.origin + place.base}
+        keys.append({"display_name": name, "api_key": secret, **where, **changes})
+        what = {"provider": place.vendor, "model_name": place.model, "provider_key": name, "retries": 0}
+        models.append({"display_name": name, **what})
     callers = [{"display_name": "caller", "key_hash": KEY_HASH, "allowed_models": ["*"]}]
     return {"_format_version": "1", "provider_keys": keys, "models": models, "api_keys": callers}
 
@@ -337,16 +346,17 @@ def upstream() -> Iterator[Canned]:
 
 
 @pytest.fixture(scope="module")
-def gw() -> Iterator[Gateway]:
-    with gateway(document()) as running:
+def gw(upstream: Canned) -> Iterator[Gateway]:
+    with gateway(document(upstream)) as running:
         yield running
 
 
-def call(gw: Gateway, path: str, model: str, **more: Any) -> Answer:
+def call(gw: Gateway, path: str, model: str, headers: dict[str, str] | None = None, **more: Any) -> Answer:
     with Wire(("127.0.0.1", gw.port)) as wire:
-        body = {"model": model, **BODIES[path], **more}
-        head, _, rest = request(body, path).partition(b"\r\n")
-        wire.send(b"%b\r\nauthorization: Bearer %b\r\n%b" % (head, API_KEY.encode(), rest))
+        head, _, rest = request({"model": model, **BODIES[path], **more}, path).partition(b"\r\n")
+        fields = {"authorization": f"Bearer {API_KEY}", **(headers or {})}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        wire.send(b"%b\r\n%b%b" % (head, lines.encode(), rest))
         return wire.answer()
 
 
@@ -487,27 +497,12 @@ PLACES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def placed(upstream: Canned) -> Iterator[Gateway]:
-    keys, models = [], []
-    for number, place in enumerate(PLACES):
-        secret = place.secret if isinstance(place.secret, str) else json.dumps(place.secret)
-        where = {"provider": place.provider, "adapter": place.adapter, "api_base": upstream.origin + place.base}
-        keys.append({"display_name": f"k{number}", "api_key": secret, **where})
-        what = {"provider": place.vendor, "model_name": place.model, "provider_key": f"k{number}", "retries": 0}
-        models.append({"display_name": f"p{number}", **what})
-    callers = [{"display_name": "caller", "key_hash": KEY_HASH, "allowed_models": ["*"]}]
-    whole = {"_format_version": "1", "provider_keys": keys, "models": models, "api_keys": callers}
-    with gateway(whole) as running:
-        yield running
-
-
 @pytest.mark.parametrize("number", range(len(PLACES)))
-def test_where_requests_go(placed: Gateway, upstream: Canned, number: int) -> None:
+def test_where_requests_go(gw: Gateway, upstream: Canned, number: int) -> None:
     place = PLACES[number]
     upstream.answer = error(418, {"error": {"message": "no"}})
     more = {"stream": True} if place.stream else {}
-    assert call(placed, place.path, f"p{number}", **more).status == 418
+    assert call(gw, place.path, f"p{number}", **more).status == 418
     assert upstream.last.path == place.wanted
     headers = dict(upstream.last.headers)
     assert headers.pop("host") == f"127.0.0.1:{upstream.port}"
@@ -523,3 +518,105 @@ def test_where_requests_go(placed: Gateway, upstream: Canned, number: int) -> No
         assert headers.pop("accept", None) == ("application/json" if place.wanted.endswith("/invoke") else None)
     assert headers == place.headers
     assert API_KEY not in str(upstream.last)
+
+
+CHANGES: dict[str, Any] = {
+    "request": {
+        "param_renames": {"top_p": "nucleus"},
+        "param_constraints": {"temperature_max": 0.5},
+        "default_body_fields": {"extra": 1.50, "model": "x", "stream": "x", "anthropic_version": "x"},
+        "default_headers": {
+            "x-set": "$${model.name}/$${provider_key.name}",
+            "x-both": "ours",
+            "x-blank": "$${request.api_key.team_id}",
+            "x-unknown": "$${model.secret}",
+            "x-open": "$${model.name",
+            "Authorization": "mine",
+            "x-goog-api-key": "mine",
+        },
+        "forward_client_headers": ["X-Pass-*", "x-both", "authorization", "x-fastgw-*", "x-stainless-*", "cookie"],
+    },
+    "response": {"content_list_to_string": True},
+}
+SENT = {
+    "x-pass-one": "1",
+    "X-Both": "theirs",
+    "x-fastgw-tag": "t",
+    "x-stainless-os": "o",
+    "cookie": "c=1",
+    "x-other": "2",
+}
+TEXTS = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
+ADDED = {"nucleus": 0.25, "temperature": 0.5, "extra": 1.5}
+NAMED_VERSION = {"anthropic_version": "x"}
+FLAT, BLOCKS = [{"role": "user", "content": "ab"}], [{"role": "user", "content": TEXTS[0]["content"]}]
+ANTHROPIC = {"max_tokens": 9, "stream": False, "model": "m-1", **NAMED_VERSION, **ADDED}
+CLAUDES = {"max_tokens": 9, **ADDED, "messages": FLAT}
+CHANGED: list[tuple[Place, dict[str, Any]]] = [
+    (
+        Place("openai", CHAT, "", "/chat/completions", BEARER),
+        {"model": "m-1", "messages": FLAT, "max_tokens": 9, "stream": False, **NAMED_VERSION, **ADDED},
+    ),
+    (
+        Place("azure-openai", CHAT, "", "", AZURE),
+        {"model": "m-1", "messages": FLAT, "max_tokens": 9, "stream": False, **NAMED_VERSION, **ADDED},
+    ),
+    (Place("anthropic", CHAT, "", "/v1/messages", KEYED), {**ANTHROPIC, "messages": FLAT}),
+    (
+        Place("anthropic", MESSAGES, "", "/v1/messages", KEYED),
+        {**ANTHROPIC, "messages": BLOCKS, "stream": "x"},
+    ),
+    (
+        Place("anthropic", COUNT, "", "/v1/messages/count_tokens", KEYED),
+        {**ANTHROPIC, "messages": BLOCKS, "stream": "x"},
+    ),
+    (
+        Place("openai", RESPONSES, "", "/v1/responses", BEARER, vendor="openai"),
+        {"model": "m-1", "input": "hi", "messages": BLOCKS, "max_tokens": 9, "stream": "x", **NAMED_VERSION, **ADDED},
+    ),
+    (vertex(CLAUDE, False, ""), {**CLAUDES, "anthropic_version": "vertex-2023-10-16"}),
+    (vertex(CLAUDE, True, ""), {**CLAUDES, "anthropic_version": "vertex-2023-10-16", "stream": True}),
+    (
+        vertex(MISTRAL, False, ""),
+        {"model": MISTRAL, "messages": FLAT, "max_tokens": 9, "stream": False, **NAMED_VERSION, **ADDED},
+    ),
+    (
+        vertex("text-embedding-5", False, "", EMBED),
+        {"instances": [{"content": "hi"}], "extra": 1.5, "model": "x", "stream": "x", **NAMED_VERSION},
+    ),
+    (
+        Place("bedrock", CHAT, "", "", {}, False, "anthropic.claude-v1:0", secret=AWS),
+        {**CLAUDES, "anthropic_version": "bedrock-2023-05-31"},
+    ),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CHANGED)))
+def test_what_a_key_changes(gw: Gateway, upstream: Canned, number: int) -> None:
+    place, body = CHANGED[number]
+    upstream.answer = error(418, {"error": {"message": "no"}})
+    more: dict[str, Any] = {"temperature": 0.9, "top_p": 0.25, "max_tokens": 9}
+    more = {} if place.path == EMBED else {**more, "messages": TEXTS}
+    if place.stream:
+        more["stream"] = True
+    assert call(gw, place.path, f"c{number}", headers=SENT, **more).status == 418
+    assert upstream.last.json() == body
+    headers = upstream.last.headers
+    assert headers["x-set"] == f"c{number}/c{number}"
+    assert headers["x-both"] == "ours"
+    assert headers["x-pass-one"] == "1"
+    unwanted = {
+        "x-blank",
+        "x-unknown",
+        "x-open",
+        "x-goog-api-key",
+        "x-fastgw-tag",
+        "x-stainless-os",
+        "cookie",
+        "x-other",
+    }
+    assert not unwanted & headers.keys()
+    assert headers.items() >= place.headers.items()
+    assert "mine" not in headers.values()
+    if place.adapter == "bedrock":
+        assert "x-both;x-fastgw-request-id;x-pass-one;x-set" in headers["authorization"]

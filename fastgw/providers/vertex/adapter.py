@@ -44,6 +44,7 @@ class Adapter:
             project.chat(publisher, name, stream=True),
             namespace,
             translate,
+            edited=publisher != "anthropic",
         )
 
     def _made(
@@ -53,6 +54,8 @@ class Adapter:
         stream_url: UpstreamURL | None,
         namespace: str,
         translate: Translate | None,
+        *,
+        edited: bool = True,
     ) -> Endpoint:
         fields = {"Content-Type": "application/json"}
         if found.token is not None:
@@ -64,4 +67,5 @@ class Adapter:
             "vertex",
             translate,
             grant=found.grant,
+            edited=edited,
         )

@@ -150,6 +150,9 @@ def gemini(request: Mapping[str, Any]) -> None:
     """Google: as many responses as calls in the turn behind them, in their order; newer models want the first call of a
     turn signed. Schemas hold nothing that is not in its own."""
     called: list[str] = []
+    turns = request["contents"]
+    # What was called before the user's last question is not looked at.
+    asked = [i for i, turn in enumerate(turns) if turn["role"] == "user" and "functionResponse" not in turn["parts"][0]]
     signed = request["model"].startswith("gemini-3")
     for index, turn in enumerate(request["contents"]):
         parts = turn["parts"]
@@ -161,9 +164,9 @@ def gemini(request: Mapping[str, Any]) -> None:
             raise Refusal(400, f"{text} of the function call turn: {called}, contents[{index}]: {answered}")
         calls = [part for part in parts if "functionCall" in part]
         called = [part["functionCall"]["name"] for part in calls]
-        if calls and index == 0:
+        if calls and (index == 0 or request["contents"][index - 1]["role"] == "model"):
             raise Refusal(400, "Please ensure that function call turn comes immediately after a user turn.")
-        if calls and signed and "thoughtSignature" not in calls[0]:
+        if calls and signed and index > asked[-1] and "thoughtSignature" not in calls[0]:
             raise Refusal(400, "Function call is missing a thought_signature in functionCall parts.")
     if called:
         raise Refusal(400, f"Function calls without a response: {called}")

@@ -115,6 +115,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (rules.converse, nova(tools=2), "unique"),
     (rules.gemini, google(("model", [asked(), asked()]), ("user", [answered()])), "number of function response parts"),
     (rules.gemini, google(("model", [asked(), asked("g")]), ("user", [answered("g"), answered()])), "number of"),
+    (rules.gemini, google(("model", [{"text": "x"}]), ("model", [asked()])), "immediately after"),
     (rules.gemini, google(("model", [asked()])), "without a response"),
     (rules.gemini, google(("model", [asked()]), ("user", [answered()]), model="gemini-3-pro"), "thought_signature"),
     (rules.gemini, declared({"type": "object", "propertyNames": {}}), "propertyNames"),

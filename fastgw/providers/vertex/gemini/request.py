@@ -10,7 +10,7 @@ from fastgw.core.errors import misconfigured
 from fastgw.providers.canonical import Chat
 from fastgw.providers.vertex.gemini.content import parts, plain
 from fastgw.providers.vertex.gemini.schema import cleaned
-from fastgw.providers.vertex.gemini.tools import call_part, choice_of, declarations, result_part
+from fastgw.providers.vertex.gemini.tools import SIGNING, Calls, choice_of, declarations
 
 THINKING_BUDGET: Final = {"none": 0, "minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 4096}
 
@@ -25,9 +25,9 @@ _CONFIG: Final = (
 )
 
 
-def request_of(chat: Chat) -> dict[str, Any]:
+def request_of(chat: Chat, model: str) -> dict[str, Any]:
     """The body. Raises the 400 for parts that Gemini cannot take, the 500 for a conversation without a turn."""
-    system, contents = _conversation(chat["messages"])
+    system, contents = _conversation(chat["messages"], signed=model.lower().startswith(SIGNING))
     if not contents:
         raise misconfigured(
             "vertex chat: messages must include at least one user / assistant turn (system-only requests are not "
@@ -49,33 +49,34 @@ def request_of(chat: Chat) -> dict[str, Any]:
     return body
 
 
-def _conversation(messages: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
+def _conversation(messages: list[dict[str, Any]], signed: bool) -> tuple[list[str], list[dict[str, Any]]]:
     system: list[str] = []
     contents: list[dict[str, Any]] = []
-    names: dict[str, str] = {}
-    results: list[dict[str, Any]] | None = None
+    calls = Calls()
+    asked = max((index for index, message in enumerate(messages) if message.get("role") == "user"), default=-1)
     for index, message in enumerate(messages):
         role, content = message.get("role"), message.get("content")
         where = f"messages[{index}].content"
         if role in ("tool", "function"):
-            if results is None:
-                results = []
-                contents.append({"role": "user", "parts": results})
-            results.append(result_part(message, names))
+            calls.answer(message, parts(content, where))
             continue
         if role in ("system", "developer"):
             if text := plain(content):
                 system.append(text)
             continue
-        results = None
+        contents += calls.answers()
         made = parts(content, where)
         if role == "assistant":
-            for call in message.get("tool_calls") or ():
-                if (part := call_part(call, names)) is not None:
-                    made.append(part)
-        # Gemini takes no turn without parts.
-        contents.append({"role": "model" if role == "assistant" else "user", "parts": made or [{"text": ""}]})
-    return system, contents
+            # Signatures are wanted in the turns behind what the user said last.
+            made += calls.parts(message.get("tool_calls"), signed=signed and index > asked)
+        spoken = "model" if role == "assistant" else "user"
+        if spoken == "model" and contents and contents[-1]["role"] == spoken:
+            # A turn that calls must come right behind one of the user's.
+            contents[-1]["parts"] += made
+        else:
+            # Gemini takes no turn without parts.
+            contents.append({"role": spoken, "parts": made or [{"text": ""}]})
+    return system, contents + calls.answers()
 
 
 def _generation(chat: Chat) -> dict[str, Any]:

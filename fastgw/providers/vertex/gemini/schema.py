@@ -3,28 +3,19 @@
 (https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1/Schema)
 """
 
+import json
 from typing import Any, Final
 
 MAX_NODES: Final = 10_000
 """Schemas that are written: references may stand for exponentially many. What comes later accepts anything."""
 
-_REMOVED: Final = frozenset(
+_KEPT: Final = frozenset(
     {
-        "$schema",
-        "$id",
-        "$defs",
-        "definitions",
-        "$ref",
-        "$comment",
-        "additionalProperties",
-        "strict",
-        "default",
-        "examples",
-        "title",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
+        *("type", "description", "nullable", "propertyOrdering", "pattern", "example"),
+        *("minItems", "maxItems", "minProperties", "maxProperties", "minimum", "maximum", "minLength", "maxLength"),
     }
 )
+"""Members that are the same there; a member that the API does not know makes it refuse the request."""
 _FORMATS: Final = {
     "string": frozenset({"date-time", "enum"}),
     "number": frozenset({"float", "double"}),
@@ -47,6 +38,9 @@ class _Cleaner:
 
     def clean(self, schema: dict[str, Any], within: frozenset[str]) -> dict[str, Any]:
         """`within`: the references that led here."""
+        return _settled(self._collected(schema, within))
+
+    def _collected(self, schema: dict[str, Any], within: frozenset[str]) -> dict[str, Any]:
         self._left -= 1
         if self._left < 0:
             return {}
@@ -58,19 +52,22 @@ class _Cleaner:
             schema = {**target, **{name: value for name, value in schema.items() if name != "$ref"}}
         made: dict[str, Any] = {}
         for name, value in schema.items():
-            if name not in _REMOVED:
-                self._member(made, name, value, schema, within)
+            self._member(made, name, value, schema, within)
         return made
 
     def _member(
         self, made: dict[str, Any], name: str, value: Any, schema: dict[str, Any], within: frozenset[str]
     ) -> None:
-        if name == "const":
-            made["enum"] = [value]
+        if name == "const" or (name == "enum" and isinstance(value, list)):
+            values = [value] if name == "const" else value
+            if None in values:
+                made["nullable"] = True
+            if words := [_word(one) for one in values if one is not None]:
+                made["enum"] = words
         elif name == "properties" and isinstance(value, dict):
             members = {key: self.clean(of, within) for key, of in value.items() if isinstance(of, dict)}
             if members:
-                made["properties"] = members
+                made["properties"] = {**made.get("properties", {}), **members}
         elif name == "items" and isinstance(value, dict):
             made["items"] = self.clean(value, within)
         elif name in ("anyOf", "oneOf", "allOf") and isinstance(value, list):
@@ -80,7 +77,9 @@ class _Cleaner:
         elif name == "format":
             if isinstance(value, str) and value in _FORMATS.get(str(schema.get("type")), frozenset()):
                 made["format"] = value
-        else:
+        elif name == "required" and isinstance(value, list):
+            made["required"] = [*made.get("required", ()), *value]
+        elif name in _KEPT:
             made[name] = value
 
     def _variants(self, made: dict[str, Any], name: str, variants: list[Any], within: frozenset[str]) -> None:
@@ -88,12 +87,40 @@ class _Cleaner:
         others = [variant for variant in found if variant.get("type") != "null"]
         if len(others) < len(found):
             made["nullable"] = True
-        clean = [self.clean(variant, within) for variant in others]
-        if len(clean) == 1 or name == "allOf":
-            for variant in clean:
-                made.update({key: value for key, value in variant.items() if key not in made})
-        elif clean:
-            made["anyOf"] = clean
+        if len(others) > 1 and name != "allOf":
+            made["anyOf"] = [self.clean(variant, within) for variant in others]
+            return
+        for variant in others:
+            part = self._collected(variant, within)
+            if "properties" in part:
+                made["properties"] = {**part["properties"], **made.get("properties", {})}
+            if "required" in part:
+                made["required"] = [*made.get("required", ()), *part["required"]]
+            made.update({key: value for key, value in part.items() if key not in made})
+
+
+def _word(value: object) -> str:
+    """A value of an enumeration, which are texts there whatever the type is."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _settled(made: dict[str, Any]) -> dict[str, Any]:
+    """A schema without what the API refuses about its members together."""
+    if "anyOf" in made:
+        if "properties" in made or "items" in made:
+            del made["anyOf"]  # conditions about what is described beside them
+        else:
+            # Variants must stand alone: what holds for all of them goes into each.
+            shared = {name: made[name] for name in ("type", "description", "nullable") if name in made}
+            return {"anyOf": [variant if "anyOf" in variant else {**shared, **variant} for variant in made["anyOf"]]}
+    if "required" in made:
+        known = made.get("properties", {})
+        made["required"] = [name for name in dict.fromkeys(map(str, made["required"])) if name in known]
+        if not made["required"]:
+            del made["required"]
+    if made.get("type") == "array" and not made.get("items"):
+        made["items"] = {"type": "string"}
+    return made
 
 
 def _add_types(made: dict[str, Any], types: list[Any]) -> None:

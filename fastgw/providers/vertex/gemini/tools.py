@@ -6,16 +6,21 @@ callers get and send back: `call_<hex>` alone, or followed by `~` and the signat
 """
 
 import secrets
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
 
 from fastgw.core.json import load_object
 from fastgw.providers.canonical import ToolCall
-from fastgw.providers.vertex.gemini.content import plain
+from fastgw.providers.vertex.gemini.content import Part, plain
 from fastgw.providers.vertex.gemini.schema import cleaned
 
 SIGNED: Final = "~"
+SIGNING: Final = "gemini-3"
+"""How the names of models begin that demand signatures."""
+UNSIGNED: Final = "skip_thought_signature_validator"
+"""What stands for the signature of a call that another model has made."""
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 
@@ -49,30 +54,62 @@ def choice_of(choice: object) -> dict[str, Any] | None:
     return None
 
 
-def call_part(call: object, names: dict[str, str]) -> dict[str, Any] | None:
-    """The part of an assistant's call; its name is kept for the result that refers to its id."""
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        return None
-    id = call.get("id")
-    arguments = function.get("arguments")
-    given = arguments if isinstance(arguments, dict) else load_object(arguments)
-    part: dict[str, Any] = {"functionCall": {"name": function["name"], "args": given}}
-    if isinstance(id, str):
-        names[id] = function["name"]
-        _, signed, signature = id.partition(SIGNED)
-        if signed:
-            part["thoughtSignature"] = signature
-    return part
+class Calls:
+    """The calls of a conversation, and the results that the newest of them have so far.
 
+    A result has no id: it belongs to the call at its place, so results are put into the order of their calls. What is
+    no text in a result stands behind all of them, as newer content of the same turn.
+    """
 
-def result_part(message: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """The part of a tool's result."""
-    id, name = message.get("tool_call_id"), message.get("name")
-    found = names.get(id) if isinstance(id, str) else None
-    if found is None:
-        found = name if isinstance(name, str) and name else "unknown"
-    return {"functionResponse": {"name": found, "response": {"result": plain(message.get("content"))}}}
+    __slots__ = ("_names", "_places", "_results")
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._places: dict[str, int] = {}
+        self._results: list[tuple[int, Part, list[Part]]] = []
+
+    def parts(self, calls: object, *, signed: bool) -> list[Part]:
+        """The parts of an assistant's calls. `signed`: the model refuses a turn whose first call has no signature."""
+        made: list[Part] = []
+        self._places = {}
+        for call in calls if isinstance(calls, list) else ():
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+                continue
+            arguments = function.get("arguments")
+            given = arguments if isinstance(arguments, dict) else load_object(arguments)
+            part: Part = {"functionCall": {"name": function["name"], "args": given}}
+            id = call.get("id")
+            if isinstance(id, str):
+                self._names[id], self._places[id] = function["name"], len(made)
+                _, marked, signature = id.partition(SIGNED)
+                if marked:
+                    part["thoughtSignature"] = signature
+            if signed and not made:
+                part.setdefault("thoughtSignature", UNSIGNED)
+            made.append(part)
+        return made
+
+    def answer(self, message: dict[str, Any], content: list[Part]) -> None:
+        """A tool's result; `content` is what it holds."""
+        id, name = message.get("tool_call_id"), message.get("name")
+        found = self._names.get(id) if isinstance(id, str) else None
+        if found is None:
+            found = name if isinstance(name, str) and name else "unknown"
+        response = {"name": found, "response": {"result": plain(message.get("content"))}}
+        place = self._places.get(id, len(self._places)) if isinstance(id, str) else len(self._places)
+        media = [part for part in content if "text" not in part]
+        label = [{"text": f"Returned by {found}:"}] if media else []
+        self._results.append((place, {"functionResponse": response}, label + media))
+
+    def answers(self) -> list[dict[str, Any]]:
+        """The turn of the results since the last call, if there are any."""
+        if not self._results:
+            return []
+        results = sorted(self._results, key=itemgetter(0))
+        self._results = []
+        responses = [response for _, response, _ in results]
+        return [{"role": "user", "parts": responses + [part for _, _, media in results for part in media]}]
 
 
 def tool_call(part: dict[str, Any]) -> ToolCall | None:

@@ -19,7 +19,7 @@ class GeminiTranslator:
 
     def __init__(self, chat: Chat, target: Any, stream: bool, *, request: RequestOverrides | None = None) -> None:
         self._model: str = target.model_name
-        self._body = request_of(chat)
+        self._body = request_of(chat, self._model)
         limits = request.param_constraints if request is not None else None
         config = self._body.get("generationConfig", {})
         if limits is not None and type(config.get("temperature")) in (int, float):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastgw.mock import rules
 from fastgw.providers.vertex.gemini.schema import MAX_NODES, cleaned
 
 
@@ -13,12 +14,42 @@ from fastgw.providers.vertex.gemini.schema import MAX_NODES, cleaned
     ("schema", "expected"),
     [
         ({"type": "object", "title": "x", "additionalProperties": False, "properties": {}}, {"type": "object"}),
-        ({"const": 3}, {"enum": [3]}),
+        ({"const": "x"}, {"enum": ["x"]}),
+        ({"type": "integer", "const": 3}, {"type": "integer", "enum": ["3"]}),
+        ({"type": ["string", "null"], "enum": ["x", None]}, {"type": "string", "nullable": True, "enum": ["x"]}),
+        ({"const": None}, {"nullable": True}),
         ({"type": ["string", "null"]}, {"type": "string", "nullable": True}),
         ({"type": ["string", "integer"]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
         ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, {"type": "integer", "nullable": True}),
-        ({"oneOf": [{"const": 1}, {"const": 2}]}, {"anyOf": [{"enum": [1]}, {"enum": [2]}]}),
-        ({"allOf": [{"type": "object"}, {"required": ["a"]}]}, {"type": "object", "required": ["a"]}),
+        ({"oneOf": [{"const": "a"}, {"const": "b"}]}, {"anyOf": [{"enum": ["a"]}, {"enum": ["b"]}]}),
+        (
+            {"allOf": [{"type": "object", "properties": {"a": {"type": "string"}}}, {"required": ["a", "b"]}]},
+            {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+        ),
+        (
+            {"allOf": [{"properties": {"a": {"type": "string"}}}, {"properties": {"b": {"type": "string"}}}]},
+            {"properties": {"a": {"type": "string"}, "b": {"type": "string"}}},
+        ),
+        ({"type": "object", "propertyNames": {"type": "string"}, "uniqueItems": True, "not": {}}, {"type": "object"}),
+        ({"type": "array"}, {"type": "array", "items": {"type": "string"}}),
+        ({"type": "array", "items": {}}, {"type": "array", "items": {"type": "string"}}),
+        ({"type": "object", "required": ["a"]}, {"type": "object"}),
+        (
+            {
+                "description": "d",
+                "anyOf": [{"type": "string"}, {"type": "integer", "description": "i"}, {"type": "null"}],
+            },
+            {
+                "anyOf": [
+                    {"description": "d", "nullable": True, "type": "string"},
+                    {"description": "i", "nullable": True, "type": "integer"},
+                ]
+            },
+        ),
+        (
+            {"properties": {"a": {"type": "string"}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            {"properties": {"a": {"type": "string"}}},
+        ),
         ({"type": "string", "format": "uuid"}, {"type": "string"}),
         ({"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time"}),
         (
@@ -56,10 +87,15 @@ def test_references_that_multiply_end() -> None:
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
-NAMES = st.sampled_from(["type", "properties", "items", "anyOf", "allOf", "$ref", "const", "enum", "format", "x"])
+NAMES = st.sampled_from(
+    ["type", "properties", "items", "anyOf", "allOf", "$ref", "const", "enum", "required", "format", "x"]
+)
 DOCUMENTS = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
 
 
 @given(st.dictionaries(NAMES, DOCUMENTS, max_size=4))
 def test_anything_is_cleaned_to_something(schema: dict[str, Any]) -> None:
-    assert isinstance(cleaned(schema), dict)
+    made = cleaned(schema)
+    rules.gemini(
+        {"model": "m", "contents": [], "tools": [{"functionDeclarations": [{"name": "f", "parameters": made}]}]}
+    )

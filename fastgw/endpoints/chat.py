@@ -13,7 +13,7 @@ from fastgw._speedups.splice import ChatAnswer, ChatRequest, ScanError
 from fastgw._speedups.sse import ChatStream
 from fastgw._speedups.texts import answer_text
 from fastgw._speedups.tokens import Table
-from fastgw.core.errors import decode_error, invalid_request
+from fastgw.core.errors import GatewayError, decode_error, invalid_request
 from fastgw.endpoints.chat_render import ChatRenderer, chat_completion
 from fastgw.gateway import pipeline
 from fastgw.gateway.exchange import Exchange
@@ -85,9 +85,8 @@ class ChatCall:
         chat: Chat = parsed(self.body)
         return chat
 
-    def place(self, param: str, /) -> str:
+    def place(self, error: GatewayError, /) -> None:
         """The same place: the canonical form has the caller's names."""
-        return param
 
     def render(self, completion: Completion, /) -> bytes:
         """A whole answer."""

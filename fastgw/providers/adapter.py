@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from fastgw.core.errors import GatewayError
 from fastgw.core.grants import Grant
 from fastgw.providers.canonical import Chat, Completion, Renderer, Usage
 from fastgw.providers.failures import Family
@@ -121,8 +122,8 @@ class Dialect(Protocol):
     def canonical(self) -> Chat:
         """The request as a chat request; a fresh object. Raises the 400 for one that cannot be expressed."""
 
-    def place(self, param: str, /) -> str:
-        """The place in the caller's request that a place in the canonical one comes from; for errors."""
+    def place(self, error: GatewayError, /) -> None:
+        """Name the caller's own place instead of the one in the canonical request, which `error.param` is."""
 
     def render(self, completion: Completion, /) -> bytes:
         """A whole answer for the caller."""

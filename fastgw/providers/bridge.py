@@ -28,7 +28,7 @@ def bridged(translator: Callable[[Chat, Any, bool], Translator]) -> Translate:
 def placed(call: Dialect, error: GatewayError) -> GatewayError:
     """A translator's refusal with the place in the caller's request."""
     if error.param is not None:
-        error.param = call.place(error.param)
+        call.place(error)
     return error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.families import CLAUDE, OPENAI, Families, families
+from tests.support.families import CLAUDE, GPT, OPENAI, Families, families
 from tests.support.gateway import API_KEY
 from tests.support.observe import total
 
@@ -116,3 +116,158 @@ def test_a_start_alone_is_a_floor_for_the_output(world: Families, http: httpx2.C
         for kind, count in (("input", 7), ("output", counted), ("total", 107 + counted)):
             name = f"fastgw_llm_{kind}_tokens_total"
             assert total(after, name, model=CLAUDE) - total(before, name, model=CLAUDE) == count
+
+
+# -- refusals of what cannot be meant, or cannot be translated
+
+TURN = {"role": "user", "content": "hi"}
+NO_URL = "only data URLs and http(s) URLs are supported"
+FTP = {"type": "image", "source": {"type": "url", "url": "ftp://x"}}
+TEXT = {"type": "text", "text": "a"}
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"max_tokens": "5"}, "`max_tokens` must be an integer, 0 or more"),
+        ({"max_tokens": -1}, "`max_tokens` must be an integer, 0 or more"),
+        ({"max_tokens": True}, "`max_tokens` must be an integer, 0 or more"),
+        ({"temperature": "hot"}, "`temperature` must be a number"),
+        ({"top_p": []}, "`top_p` must be a number"),
+        ({"stop_sequences": "x"}, "`stop_sequences` must be an array of strings"),
+        ({"tools": {}}, "`tools` must be an array of objects"),
+        ({"tools": [1]}, "`tools` must be an array of objects"),
+        ({"tool_choice": "auto"}, "`tool_choice` must be an object"),
+        ({"metadata": 1}, "`metadata` must be an object"),
+        ({"metadata": {"user_id": 1}}, "`user_id` must be a string"),
+        ({"thinking": "on"}, "`thinking` must be an object"),
+        ({"output_config": []}, "`output_config` must be an object"),
+        ({"system": 5}, "`system` field must be a string or an array of text blocks"),
+        ({"system": [5]}, "`system` field must be a string or an array of text blocks"),
+        ({"messages": {}}, "missing or non-array `messages` field"),
+        ({"messages": [5]}, "messages[0] missing `role`"),
+        (
+            {"messages": [TURN, {"role": "tool", "content": ""}]},
+            "messages[1] role \"tool\" is not 'user', 'assistant' or 'system'",
+        ),
+        (
+            {"messages": [{"role": "user", "content": None}]},
+            "messages[0].content must be a string or an array of content blocks",
+        ),
+        ({"messages": [{"role": "user", "content": [TEXT, 5]}]}, "messages[0].content[1] must be a content block"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": "x"}]}]},
+            "messages[0].content[0] missing `tool_use_id`",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": [TEXT, {"type": "tool_use", "name": "x", "input": {}}]}]},
+            "messages[0].content[1] missing `id`",
+        ),
+    ],
+)
+def test_translated_messages_that_are_none(http: httpx2.Client, more: dict[str, Any], text: str) -> None:
+    answer = http.post("/v1/messages", json={"model": GPT, "max_tokens": 5, "messages": HI, **more})
+    message = f"request payload is invalid: invalid Anthropic body: {text}"
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    assert (answer.status_code, answer.json()) == (400, error)
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"instructions": ["x"]}, "`instructions` must be a string"),
+        ({"temperature": "hot"}, "`temperature` must be a number"),
+        ({"max_output_tokens": 1.5}, "`max_output_tokens` must be an integer, 0 or more"),
+        ({"user": 5}, "`user` must be a string"),
+        ({"reasoning": "high"}, "`reasoning` must be an object"),
+        ({"text": "plain"}, "`text` must be an object"),
+        ({"tools": ["x"]}, "`tools` must be an array of objects"),
+        ({"tool_choice": 1}, "`tool_choice` must be a string or an object"),
+        ({"parallel_tool_calls": "no"}, "`parallel_tool_calls` must be a boolean"),
+        ({"metadata": []}, "`metadata` must be an object"),
+    ],
+)
+def test_translated_responses_that_are_none(http: httpx2.Client, more: dict[str, Any], text: str) -> None:
+    answer = http.post("/v1/responses", json={"model": GPT, "input": "hi", **more})
+    [param] = more
+    message = f"request payload is invalid: {text}"
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": "invalid_parameter"}
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+
+
+@pytest.mark.parametrize("stream", ["true", 1, {}, []])
+def test_a_stream_that_is_neither_wanted_nor_not(http: httpx2.Client, stream: Any) -> None:
+    text = "request payload is invalid: `stream` must be a boolean"
+    for model in (GPT, CLAUDE):
+        answer = http.post("/v1/messages", json={"model": model, "max_tokens": 5, "messages": HI, "stream": stream})
+        error: dict[str, Any] = {"type": "invalid_request_error", "message": text}
+        assert (answer.status_code, answer.json()) == (400, {"type": "error", "error": error})
+    error |= {"param": "stream", "code": "invalid_parameter"}
+    for model in (GPT, OPENAI):
+        answer = http.post("/v1/responses", json={"model": model, "input": "hi", "stream": stream})
+        assert (answer.status_code, answer.json()) == (400, {"error": error})
+    for nothing in (None, False):
+        assert http.post("/v1/responses", json={"model": GPT, "input": "hi", "stream": nothing}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("messages", "place"),
+    [
+        ([{"role": "user", "content": [TEXT, {"type": "odd"}, FTP]}], "messages.0.content.2.source"),
+        (
+            [
+                TURN,
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "b", "input": {}}]},
+                {
+                    "role": "user",
+                    "content": [
+                        TEXT,
+                        {"type": "tool_result", "tool_use_id": "a", "is_error": True, "content": [TEXT, FTP]},
+                    ],
+                },
+            ],
+            "messages.2.content.1.content.1.source",
+        ),
+    ],
+)
+def test_refusals_of_messages_name_the_callers_place(http: httpx2.Client, messages: list[Any], place: str) -> None:
+    body = {"model": "nova", "max_tokens": 5, "system": "s", "messages": messages}
+    answer = http.post("/v1/messages", json=body)
+    message = f"invalid upstream configuration: {NO_URL} ({place})"
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    assert (answer.status_code, answer.json()) == (400, error)
+
+
+def test_refusals_of_responses_name_the_callers_place(http: httpx2.Client) -> None:
+    text, image = {"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "ftp://x"}
+    items: list[Any] = [
+        {"type": "reasoning", "summary": []},
+        {"role": "user", "content": [text, {"type": "odd"}, image]},
+    ]
+    answer = http.post("/v1/responses", json={"model": "nova", "instructions": "s", "input": items})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input[1].content[2].image_url")
+    items[1]["content"][2] = {"type": "input_file", "file_id": "f"}
+    answer = http.post("/v1/responses", json={"model": "nova", "instructions": "s", "input": items})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input[1].content[2]")
+
+
+def test_a_document_that_is_text_is_said(world: Families, http: httpx2.Client) -> None:
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "All of it. "}}
+    content = [document, {"type": "text", "text": "What is it?"}]
+    body = {"model": GPT, "max_tokens": 5, "messages": [{"role": "user", "content": content}]}
+    assert http.post("/v1/messages", json=body).status_code == 200
+    assert json.loads(world.sent()["body"])["messages"] == [{"role": "user", "content": "All of it. What is it?"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "events"), [("/v1/messages", 1), ("/v1/responses", 1), ("/v1/messages/count_tokens", 0)]
+)
+def test_a_request_without_a_model_is_counted(world: Families, http: httpx2.Client, path: str, events: int) -> None:
+    before = world.gateway.metrics()
+    assert http.post(path, json={"input": "x"}).status_code == 400
+    after = world.gateway.metrics()
+    where = {"endpoint": path, "model": "unknown", "provider": "unknown", "status": "400"}
+    name = "fastgw_proxy_requests_total"
+    assert total(after, name, **where) - total(before, name, **where) == 1
+    name = "fastgw_usage_events_emitted_total"
+    assert total(after, name, status_code="4xx") - total(before, name, status_code="4xx") == events

@@ -228,8 +228,11 @@ def test_the_providers_own_error_object(http: httpx2.Client) -> None:
 
 
 def test_native_answers_that_are_no_messages(http: httpx2.Client) -> None:
-    body = {"model": CLAUDE, "messages": HI, "mock": {"raw": '{"odd": 1.50 }'}}
-    assert http.post("/v1/messages", json=body).content == b'{"odd": 1.50 }'
+    body: dict[str, Any] = {"model": CLAUDE, "messages": HI}
+    for raw in ('{"odd": 1.50 }', "[1, 2]", '{"id": 1, "id": 2}'):
+        body["mock"] = {"raw": raw}
+        answer = http.post("/v1/messages", json=body)
+        assert (answer.status_code, answer.text) == (200, raw)
     body["mock"] = {"raw": "nonsense"}
     status, kind, message = envelope(http.post("/v1/messages", json=body))
     assert (status, kind) == (502, "api_error")

@@ -9,17 +9,20 @@ from typing import Any
 
 import orjson
 
-from fastgw._speedups.splice import NULL, STRING, TRUE
+from fastgw._speedups.splice import NULL
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, edited
-from fastgw.core.errors import invalid_request
-from fastgw.endpoints.members import members_of_answer, members_of_request, text_of, value_of
+from fastgw.core.errors import GatewayError, UpstreamFailure
+from fastgw.core.json import load
+from fastgw.endpoints.checks import asked
+from fastgw.endpoints.members import members_of_answer, text_of, value_of
 from fastgw.endpoints.messages.canonical import chat_of, long_names
 from fastgw.endpoints.messages.native import MessagesStream
 from fastgw.endpoints.messages.render import message
 from fastgw.endpoints.messages.said import answer_text
 from fastgw.endpoints.messages.stream import MessagesRenderer
 from fastgw.endpoints.messages.threads import check_native, check_translated
+from fastgw.endpoints.places import Placed, located
 from fastgw.gateway import pipeline
 from fastgw.gateway.call import Tokens
 from fastgw.gateway.exchange import Exchange
@@ -44,7 +47,7 @@ def count_tokens(ex: Exchange) -> Coroutine[None, Any, None]:
 class MessagesCall:
     """One decoded Messages request. `span` is where the model's name is in the body; `threaded`: it has a `thread`."""
 
-    __slots__ = ("_names", "_span", "_threaded", "_upstream", "body", "model", "stream")
+    __slots__ = ("_names", "_placed", "_span", "_threaded", "_upstream", "body", "model", "stream")
 
     operation = "messages"
     generates = True
@@ -57,6 +60,7 @@ class MessagesCall:
         self._threaded = threaded
         self._upstream = ""
         self._names: dict[str, str] = {}
+        self._placed: list[Placed] = []
         self.body = body
         self.model = model
         self.stream = stream
@@ -71,9 +75,14 @@ class MessagesCall:
         return edited(self.body, [(*self._span, target.model_json)])
 
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
-        """The upstream's bytes; its own name for the model becomes the alias. Raises a decode error when they are no
-        JSON object."""
-        identity, model, usage = members_of_answer(body, (b"id", b"model", b"usage"))
+        """The upstream's bytes, whatever they say; its own name for the model becomes the alias. Raises a decode error
+        when they are no JSON."""
+        try:
+            identity, model, usage = members_of_answer(body, (b"id", b"model", b"usage"))
+        except UpstreamFailure:
+            if load(body) is None:
+                raise
+            return body, Completion("", "")
         found = Completion(text_of(body, identity), text_of(body, model), usage=usage_of(value_of(body, usage)))
         edits: list[Edit] = []
         if model is not None and found.model == self._upstream:
@@ -92,11 +101,14 @@ class MessagesCall:
         if self._threaded:
             check_translated(body)
         self._names = long_names(body)
-        return {"model": self.model, **chat_of(body), "stream": self.stream}
+        chat, self._placed = chat_of(body)
+        return {"model": self.model, **chat, "stream": self.stream}
 
-    def place(self, param: str, /) -> str:
-        """The same: turns keep their names, though a system prompt moves them by one."""
-        return param
+    def place(self, error: GatewayError, /) -> None:
+        """Where the caller's request holds what is refused. The envelope has no member for it."""
+        error.param = located(error.param or "", self._placed)
+        if error.code == "unsupported_parameter":
+            error.message += f" ({error.param})"
 
     def render(self, completion: Completion, /) -> bytes:
         """A whole answer."""
@@ -131,20 +143,13 @@ class CountCall(MessagesCall):
         return body, Tokens()
 
 
-def decode(_ex: Exchange, body: bytes) -> MessagesCall:
+def decode(ex: Exchange, body: bytes) -> MessagesCall:
     """What is needed of a Messages request. Raises 400."""
-    return MessagesCall(body, *_read(body))
+    model, span, stream, thread = asked(ex, body, b"thread")
+    return MessagesCall(body, model, span, stream, thread != NULL)
 
 
-def decode_count(_ex: Exchange, body: bytes) -> CountCall:
+def decode_count(ex: Exchange, body: bytes) -> CountCall:
     """The same of a count_tokens request, which has no stream."""
-    model, span, _, threaded = _read(body)
-    return CountCall(body, model, span, False, threaded)
-
-
-def _read(body: bytes) -> tuple[str, tuple[int, int], bool, bool]:
-    model, stream, thread = members_of_request(body, (b"model", b"stream", b"thread"))
-    if model is None or model[0] != STRING:
-        raise invalid_request("`model` field missing", param="model", code="missing_parameter")
-    streamed = stream is not None and stream[0] == TRUE
-    return text_of(body, model), (model[1], model[2]), streamed, thread is not None and thread[0] != NULL
+    model, span, _, thread = asked(ex, body, b"thread", streams=False)
+    return CountCall(body, model, span, False, thread != NULL)

@@ -7,29 +7,47 @@ from typing import Any, Final
 
 import orjson
 
-from fastgw.core.errors import GatewayError, invalid_request
-from fastgw.endpoints.messages.content import parts, result_content, texts
+from fastgw.endpoints.checks import COUNT, NUMBER, OBJECT, OBJECTS, TEXT, TEXTS, Check, mistyped
+from fastgw.endpoints.messages.content import Block, blocks_of, invalid, parts, result_content, texts
+from fastgw.endpoints.places import Placed
 from fastgw.providers.canonical import Chat
 
 MAX_NAME: Final = 64
 """Characters of a function's name in OpenAI's API."""
 _CHOICES: Final = {"auto": "auto", "none": "none", "any": "required"}
 _SAME: Final = ("temperature", "top_p", "max_tokens")
+_MEMBERS: Final[dict[str, Check]] = {
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "max_tokens": COUNT,
+    "stop_sequences": TEXTS,
+    "tools": OBJECTS,
+    "tool_choice": OBJECT,
+    "metadata": OBJECT,
+    "thinking": OBJECT,
+    "output_config": OBJECT,
+}
 
 
-def chat_of(body: dict[str, Any]) -> Chat:
-    """The canonical request, without its model. Raises 400 for a body that is no Messages request."""
-    chat: Chat = {"messages": _system(body.get("system"))}
+def chat_of(body: dict[str, Any]) -> tuple[Chat, list[Placed]]:
+    """The canonical request, without its model, and where its messages come from. Raises 400 for a body that is no
+    Messages request."""
+    placed = [Placed(message, "system", []) for message in _system(body.get("system"))]
     messages = body.get("messages")
     if not isinstance(messages, list):
-        raise _invalid("missing or non-array `messages` field", "messages")
+        raise invalid("missing or non-array `messages` field", "messages")
     for index, message in enumerate(messages):
-        chat["messages"] += _turns(message, index)
+        placed += _turns(message, index)
+    for name, wrong in mistyped(body, _MEMBERS):
+        raise invalid(wrong, name)
+    chat: Chat = {"messages": [message for message, _, _ in placed]}
     chat |= {name: body[name] for name in _SAME if body.get(name) is not None}
     if body.get("stop_sequences"):
         chat["stop"] = body["stop_sequences"]
     metadata = body.get("metadata")
-    if isinstance(metadata, dict) and metadata.get("user_id") is not None:
+    if metadata is not None and metadata.get("user_id") is not None:
+        for _, wrong in mistyped(metadata, {"user_id": TEXT}):
+            raise invalid(wrong, "metadata.user_id")
         chat["user"] = metadata["user_id"]
     if tools := _tools(body.get("tools")):
         chat["tools"] = tools
@@ -38,7 +56,7 @@ def chat_of(body: dict[str, Any]) -> Chat:
         chat["reasoning_effort"] = effort
     if (wanted := _format(body.get("output_config"))) is not None:
         chat["response_format"] = wanted
-    return chat
+    return chat, placed
 
 
 def long_names(body: dict[str, Any]) -> dict[str, str]:
@@ -48,65 +66,73 @@ def long_names(body: dict[str, Any]) -> dict[str, str]:
     return {name[:MAX_NAME]: name for name in names if isinstance(name, str) and len(name) > MAX_NAME}
 
 
-def _invalid(detail: str, param: str) -> GatewayError:
-    return invalid_request(f"invalid Anthropic body: {detail}", param=param, code="invalid_parameter")
-
-
 def _system(system: object) -> list[dict[str, Any]]:
     if system is None or system == "" or system == []:
         return []
     if isinstance(system, str):
         return [{"role": "system", "content": system}]
-    if not isinstance(system, list):
-        raise _invalid("`system` field must be a string or an array of text blocks", "system")
+    if not isinstance(system, list) or not all(isinstance(block, dict) for block in system):
+        raise invalid("`system` field must be a string or an array of text blocks", "system")
     content = texts(system, "\n")
     return [{"role": "system", "content": content}] if content else []
 
 
-def _turns(message: Any, index: int) -> list[dict[str, Any]]:
+def _turns(message: Any, index: int) -> list[Placed]:
     role = message.get("role") if isinstance(message, dict) else None
+    where = f"messages[{index}]"
     if not isinstance(role, str):
-        raise _invalid(f"messages[{index}] missing `role`", f"messages[{index}].role")
+        raise invalid(f"{where} missing `role`", f"{where}.role")
     if role not in ("user", "assistant", "system"):
-        detail = f"messages[{index}] role {orjson.dumps(role).decode()} is not 'user', 'assistant' or 'system'"
-        raise _invalid(detail, f"messages[{index}].role")
-    content = message.get("content")
+        detail = f"{where} role {orjson.dumps(role).decode()} is not 'user', 'assistant' or 'system'"
+        raise invalid(detail, f"{where}.role")
+    content, place = message.get("content"), f"messages.{index}.content"
     if isinstance(content, str):
-        return [{"role": role, "content": content}]
+        return [Placed({"role": role, "content": content}, place, [])]
     if not isinstance(content, list):
-        detail = f"messages[{index}].content must be a string or an array of content blocks"
-        raise _invalid(detail, f"messages[{index}].content")
-    blocks = [block for block in content if isinstance(block, dict)]
-    if role == "system":
-        return [{"role": role, "content": texts(blocks, "")}]
-    return _assistant(blocks) if role == "assistant" else _user(blocks)
+        raise invalid(f"{where}.content must be a string or an array of content blocks", f"{where}.content")
+    blocks = blocks_of(content, f"{where}.content")
+    if role == "user":
+        return _user(blocks, f"{where}.content", place)
+    made = {"role": role, "content": texts(blocks, "")} if role == "system" else _assistant(blocks, f"{where}.content")
+    return [Placed(made, place, [])]
 
 
-def _user(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _user(blocks: list[Block], where: str, place: str) -> list[Placed]:
     """A tool message per result, then one message of everything else."""
-    made: list[dict[str, Any]] = [
-        {"role": "tool", "tool_call_id": block.get("tool_use_id") or "", "content": result_content(block)}
-        for block in blocks
-        if block.get("type") == "tool_result"
-    ]
-    content = parts(blocks)
+    made: list[Placed] = []
+    for index, block in enumerate(blocks):
+        if block.get("type") == "tool_result":
+            content, places = result_content(block, f"{where}[{index}]", f"{place}.{index}")
+            answered = _identity(block, "tool_use_id", f"{where}[{index}]")
+            tool = {"role": "tool", "tool_call_id": answered, "content": content}
+            made.append(Placed(tool, f"{place}.{index}", places))
+    content, places = parts(blocks, place)
     if content or not made:
-        made.append({"role": "user", "content": content})
+        made.append(Placed({"role": "user", "content": content}, place, places))
     return made
 
 
-def _assistant(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _assistant(blocks: list[Block], where: str) -> dict[str, Any]:
     calls = []
-    for block in blocks:
+    for index, block in enumerate(blocks):
         if block.get("type") == "tool_use" and isinstance(block.get("name"), str):
             given = block.get("input")
             arguments = orjson.dumps({} if given is None else given).decode()
             function = {"name": block["name"][:MAX_NAME], "arguments": arguments}
-            calls.append({"id": block.get("id"), "type": "function", "function": function})
+            identity = _identity(block, "id", f"{where}[{index}]")
+            calls.append({"id": identity, "type": "function", "function": function})
     text: Any = texts(blocks, "")
     if not calls:
-        return [{"role": "assistant", "content": text}]
-    return [{"role": "assistant", "content": text or None, "tool_calls": calls}]
+        return {"role": "assistant", "content": text}
+    return {"role": "assistant", "content": text or None, "tool_calls": calls}
+
+
+def _identity(block: Block, name: str, where: str) -> str:
+    """What ties a call and its result together."""
+    found = block.get(name)
+    if not isinstance(found, str) or not found:
+        raise invalid(f"{where} missing `{name}`", f"{where}.{name}")
+    return found
 
 
 def _tools(tools: object) -> list[dict[str, Any]]:

@@ -6,41 +6,64 @@ become one string.
 
 from typing import Any
 
-Parts = str | list[dict[str, Any]]
+from fastgw.core.errors import GatewayError, invalid_request
+from fastgw.endpoints.places import Content, Parts
+
+Block = dict[str, Any]
 
 
-def texts(blocks: list[Any], between: str) -> Parts:
+def invalid(detail: str, param: str) -> GatewayError:
+    """400 for a body that is no Messages request."""
+    return invalid_request(f"invalid Anthropic body: {detail}", param=param, code="invalid_parameter")
+
+
+def blocks_of(content: list[Any], place: str) -> list[Block]:
+    """The same, checked. Raises 400."""
+    for index, block in enumerate(content):
+        if not isinstance(block, dict):
+            raise invalid(f"{place}[{index}] must be a content block", f"{place}[{index}]")
+    return content
+
+
+def texts(blocks: list[Block], between: str) -> Parts:
     """The texts of the blocks; with a marker among them as parts that read the same one after the other."""
-    found = [block for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
-    found = [block for block in found if isinstance(block.get("text"), str)]
+    found = [block for block in blocks if block.get("type") == "text" and isinstance(block.get("text"), str)]
     if not any(block.get("cache_control") for block in found):
         return between.join(block["text"] for block in found)
     return [_text(block["text"] if i == 0 else between + block["text"], block) for i, block in enumerate(found)]
 
 
-def parts(blocks: list[dict[str, Any]]) -> Parts:
-    """Texts, images and documents in their order; texts alone as `texts`."""
-    made = [part for block in blocks if (part := _part(block)) is not None]
-    return texts(blocks, "") if all(part["type"] == "text" and len(part) == 2 for part in made) else made
+def parts(blocks: list[Block], place: str) -> Content:
+    """Texts, images and documents in their order; texts without markers as one. `place` is that of the blocks."""
+    made: list[dict[str, Any]] = []
+    places: list[str] = []
+    for index, block in enumerate(blocks):
+        part = _part(block)
+        if part is not None:
+            made.append(part)
+            places.append(f"{place}.{index}" if part["type"] == "text" else f"{place}.{index}.source")
+    if any(part["type"] != "text" or "cache_control" in part for part in made):
+        return Content(made, places)
+    return Content("".join(part["text"] for part in made), [])
 
 
-def result_content(block: dict[str, Any]) -> Parts:
-    """What a tool gave back. A failure is told by the text: other dialects have no flag for it."""
-    content = block.get("content")
+def result_content(block: Block, index: str, place: str) -> Content:
+    """What a tool gave back. A failure is told by the text: other dialects have no flag for it. The place of the block
+    is given as errors of this module and as those of translators have it."""
+    content: Any = block.get("content")
+    places: list[str] = []
     if isinstance(content, list):
-        blocks = [found for found in content if isinstance(found, dict)]
-        made = parts(blocks)
-        content = made if isinstance(made, list) and any(part["type"] != "text" for part in made) else texts(blocks, "")
+        content, places = parts(blocks_of(content, f"{index}.content"), f"{place}.content")
     if not isinstance(content, str | list):
         content = ""
     if block.get("is_error") is not True:
-        return content
+        return Content(content, places)
     if isinstance(content, str):
-        return f"Error: {content}"
-    return [{"type": "text", "text": "Error: "}, *content]
+        return Content(f"Error: {content}", [])
+    return Content([{"type": "text", "text": "Error: "}, *content], [place, *places])
 
 
-def _part(block: dict[str, Any]) -> dict[str, Any] | None:
+def _part(block: Block) -> dict[str, Any] | None:
     kind = block.get("type")
     if kind == "text" and isinstance(block.get("text"), str):
         return _text(block["text"], block)
@@ -61,11 +84,11 @@ def _part(block: dict[str, Any]) -> dict[str, Any] | None:
     return _marked({"type": "file", "file": {"filename": name, "file_data": url}}, block)
 
 
-def _text(text: str, block: dict[str, Any]) -> dict[str, Any]:
+def _text(text: str, block: Block) -> dict[str, Any]:
     return _marked({"type": "text", "text": text}, block)
 
 
-def _marked(part: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
+def _marked(part: dict[str, Any], block: Block) -> dict[str, Any]:
     if block.get("cache_control") is not None:
         part["cache_control"] = block["cache_control"]
     return part

@@ -4,16 +4,16 @@ An upstream that has it gets the caller's bytes with `model` replaced, and its a
 upstreams get the request in the canonical form.
 """
 
-import re
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any
 
-from fastgw._speedups.splice import STRING, TRUE
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import edited
-from fastgw.core.errors import UpstreamFailure, invalid_request
+from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.core.json import load
-from fastgw.endpoints.members import members_of_answer, members_of_request, text_of, value_of
+from fastgw.endpoints.checks import asked
+from fastgw.endpoints.members import members_of_answer, text_of, value_of
+from fastgw.endpoints.places import Placed, located
 from fastgw.endpoints.responses.canonical import chat_of, unfollowed
 from fastgw.endpoints.responses.native import ResponsesStream, usage_of
 from fastgw.endpoints.responses.render import Shape, response
@@ -27,8 +27,6 @@ from fastgw.policy.estimate import estimate_responses_prompt
 from fastgw.providers.adapter import RelayedStream, Reported
 from fastgw.providers.canonical import Chat, Completion
 
-_MESSAGE: Final = re.compile(r"messages\[(\d+)\]")
-
 
 def responses(ex: Exchange) -> Coroutine[None, Any, None]:
     """Serve one response, streamed or not."""
@@ -38,7 +36,7 @@ def responses(ex: Exchange) -> Coroutine[None, Any, None]:
 class ResponsesCall:
     """One decoded Responses request. `span` is where the model's name is in the body."""
 
-    __slots__ = ("_ex", "_places", "_shape", "_span", "body", "model", "stream")
+    __slots__ = ("_ex", "_placed", "_shape", "_span", "body", "model", "stream")
 
     operation = "responses"
     generates = True
@@ -48,7 +46,7 @@ class ResponsesCall:
         self._ex = ex
         self._span = span
         self._shape: Shape | None = None
-        self._places: list[str] = []
+        self._placed: list[Placed] = []
         self.body = body
         self.model = model
         self.stream = stream
@@ -87,13 +85,12 @@ class ResponsesCall:
                     members=",".join(members[:20]),
                     request_id=self._ex.request_id.decode(),
                 )
-        chat, self._places = chat_of(body)
+        chat, self._placed = chat_of(body)
         return {"model": self.model, **chat, "stream": self.stream}
 
-    def place(self, param: str, /) -> str:
-        """Where the caller's request holds what is at a place in the canonical one."""
-        found = _MESSAGE.match(param)
-        return self._places[int(found[1])] if found is not None else param
+    def place(self, error: GatewayError, /) -> None:
+        """Where the caller's request holds what is refused."""
+        error.param = located(error.param or "", self._placed)
 
     def render(self, completion: Completion, /) -> bytes:
         """A whole answer."""
@@ -118,8 +115,5 @@ class ResponsesCall:
 
 def decode(ex: Exchange, body: bytes) -> ResponsesCall:
     """What is needed of a Responses request. Raises 400."""
-    model, stream = members_of_request(body, (b"model", b"stream"))
-    if model is None or model[0] != STRING:
-        code = "missing_parameter" if model is None else "invalid_parameter"
-        raise invalid_request("`model` field missing", param="model", code=code)
-    return ResponsesCall(ex, body, text_of(body, model), (model[1], model[2]), stream is not None and stream[0] == TRUE)
+    model, span, stream, _ = asked(ex, body)
+    return ResponsesCall(ex, body, model, span, stream)

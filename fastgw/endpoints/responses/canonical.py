@@ -7,24 +7,41 @@ from typing import Any, Final
 
 import orjson
 
+from fastgw.endpoints.checks import CHOICE, COUNT, FLAG, NUMBER, OBJECT, OBJECTS, TEXT, Check, mistyped
+from fastgw.endpoints.places import Content, Placed
 from fastgw.endpoints.responses.content import content_of, refused
 from fastgw.endpoints.responses.tools import add_tools, custom_arguments
 from fastgw.providers.canonical import Chat
-
-Message = dict[str, Any]
 
 STATE: Final = ("previous_response_id", "conversation", "prompt")
 """Members that refer to what the Responses API keeps for its callers: only the provider who has it can follow them."""
 _ROLES: Final = {"assistant": "assistant", "system": "system", "developer": "system"}
 _CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
+_MEMBERS: Final[dict[str, Check]] = {
+    "instructions": TEXT,
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "max_output_tokens": COUNT,
+    "max_tokens": COUNT,
+    "user": TEXT,
+    "safety_identifier": TEXT,
+    "reasoning": OBJECT,
+    "text": OBJECT,
+    "tools": OBJECTS,
+    "tool_choice": CHOICE,
+    "parallel_tool_calls": FLAG,
+    "metadata": OBJECT,
+}
 
 
-def chat_of(body: dict[str, Any]) -> tuple[Chat, list[str]]:
-    """The canonical request, without its model, and for each of its messages where in the body it comes from. Raises
-    400 for a body that is no Responses request."""
+def chat_of(body: dict[str, Any]) -> tuple[Chat, list[Placed]]:
+    """The canonical request, without its model, and where its messages come from. Raises 400 for a body that is no
+    Responses request."""
     conversation = _conversation(body)
-    chat: Chat = {"messages": [message for message, _ in conversation]}
+    for name, wrong in mistyped(body, _MEMBERS):
+        raise refused(wrong, name)
+    chat: Chat = {"messages": [message for message, _, _ in conversation]}
     for name in ("temperature", "top_p"):
         if body.get(name) is not None:
             chat[name] = body[name]
@@ -42,7 +59,7 @@ def chat_of(body: dict[str, Any]) -> tuple[Chat, list[str]]:
     if (wanted := _format(body.get("text"))) is not None:
         chat["response_format"] = wanted
     add_tools(chat, body)
-    return chat, [place for _, place in conversation]
+    return chat, conversation
 
 
 def unfollowed(body: dict[str, Any]) -> list[str]:
@@ -55,16 +72,16 @@ def unfollowed(body: dict[str, Any]) -> list[str]:
     return found
 
 
-def _conversation(body: dict[str, Any]) -> list[tuple[Message, str]]:
-    messages: list[tuple[Message, str]] = []
+def _conversation(body: dict[str, Any]) -> list[Placed]:
+    messages: list[Placed] = []
     instructions = body.get("instructions")
     if isinstance(instructions, str) and instructions:
-        messages.append(({"role": "system", "content": instructions}, "instructions"))
+        messages.append(Placed({"role": "system", "content": instructions}, "instructions", []))
     given = body.get("input")
     if given is None and not any(body.get(name) is not None for name in STATE):
         raise refused("`input` field missing", "input", "missing_parameter")
     if isinstance(given, str):
-        return [*messages, ({"role": "user", "content": given}, "input")] if given else messages
+        return [*messages, Placed({"role": "user", "content": given}, "input", [])] if given else messages
     if given is not None and not isinstance(given, list):
         raise refused("`input` must be a string or an array of items", "input")
     for index, item in enumerate(given or []):
@@ -72,10 +89,10 @@ def _conversation(body: dict[str, Any]) -> list[tuple[Message, str]]:
     return messages
 
 
-def _add(messages: list[tuple[Message, str]], item: object, param: str) -> None:
+def _add(messages: list[Placed], item: object, param: str) -> None:
     if isinstance(item, str):
         if item:
-            messages.append(({"role": "user", "content": item}, param))
+            messages.append(Placed({"role": "user", "content": item}, param, []))
         return
     if not isinstance(item, dict):
         raise refused(f"`{param}` must be an object", param)
@@ -84,19 +101,20 @@ def _add(messages: list[tuple[Message, str]], item: object, param: str) -> None:
         return  # what vouches for it is of another vendor
     if isinstance(kind, str) and kind in _CALLS:
         call = _call(item, kind, param)
-        if messages and "tool_calls" in messages[-1][0]:
-            messages[-1][0]["tool_calls"].append(call)
+        if messages and "tool_calls" in messages[-1].message:
+            messages[-1].message["tool_calls"].append(call)
         else:
-            messages.append(({"role": "assistant", "content": None, "tool_calls": [call]}, param))
+            messages.append(Placed({"role": "assistant", "content": None, "tool_calls": [call]}, param, []))
     elif kind in _OUTPUTS:
         identity, place = _identity(item, ("call_id",), param), f"{param}.output"
-        content = _output(item.get("output"), place)
-        messages.append(({"role": "tool", "tool_call_id": identity, "content": content}, place))
+        content, parts = _output(item.get("output"), place)
+        messages.append(Placed({"role": "tool", "tool_call_id": identity, "content": content}, place, parts))
     elif kind in (None, "message") or "role" in item or "content" in item:
         place = f"{param}.content"
-        content = content_of(item.get("content"), place)
+        content, parts = content_of(item.get("content"), place)
         if content:
-            messages.append(({"role": _ROLES.get(str(item.get("role")), "user"), "content": content}, place))
+            role = _ROLES.get(str(item.get("role")), "user")
+            messages.append(Placed({"role": role, "content": content}, place, parts))
 
 
 def _call(item: dict[str, Any], kind: str, param: str) -> dict[str, Any]:
@@ -121,10 +139,10 @@ def _identity(item: dict[str, Any], names: tuple[str, ...], param: str) -> str:
     raise refused(f"`{param}.call_id` missing", f"{param}.call_id", "missing_parameter")
 
 
-def _output(output: object, param: str) -> Any:
+def _output(output: object, param: str) -> Content:
     if output is None or isinstance(output, str | list):
         return content_of(output, param)
-    return orjson.dumps(output).decode()
+    return Content(orjson.dumps(output).decode(), [])
 
 
 def _format(text: object) -> dict[str, Any] | None:

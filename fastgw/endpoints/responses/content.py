@@ -3,8 +3,7 @@
 from typing import Any
 
 from fastgw.core.errors import GatewayError, invalid_request
-
-Parts = str | list[dict[str, Any]]
+from fastgw.endpoints.places import Content
 
 
 def refused(detail: str, param: str, code: str = "invalid_parameter") -> GatewayError:
@@ -12,16 +11,23 @@ def refused(detail: str, param: str, code: str = "invalid_parameter") -> Gateway
     return invalid_request(detail, param=param, code=code)
 
 
-def content_of(content: object, param: str) -> Parts:
+def content_of(content: object, param: str) -> Content:
     """The content of a message or the output of a tool; "" for none. Raises 400 for what is no content."""
     if content is None or isinstance(content, str):
-        return content or ""
+        return Content(content or "", [])
     if not isinstance(content, list):
         raise refused(f"`{param}` must be a string or an array of content parts", param)
-    made = [part for index, given in enumerate(content) if (part := _part(given, f"{param}[{index}]")) is not None]
+    made: list[dict[str, Any]] = []
+    places: list[str] = []
+    for index, given in enumerate(content):
+        place = f"{param}[{index}]"
+        part = _part(given, place)
+        if part is not None:
+            made.append(part)
+            places.append(f"{place}.image_url" if part["type"] == "image_url" else place)
     if all(part["type"] == "text" for part in made):
-        return "".join(part["text"] for part in made)
-    return made
+        return Content("".join(part["text"] for part in made), [])
+    return Content(made, places)
 
 
 def _part(part: object, param: str) -> dict[str, Any] | None:

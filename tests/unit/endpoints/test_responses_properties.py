@@ -107,13 +107,14 @@ def test_any_request(body: dict[str, Any], given: Any, vendor: str) -> None:
     shape = Shape("alias", body)
     unfollowed(body)
     try:
-        chat, places = chat_of(body)
+        chat, placed = chat_of(body)
         Request(chat, "claude", False)
     except GatewayError as error:
         assert error.status == 400
         assert error.param
     else:
-        assert len(places) == len(chat["messages"])
+        for message, (_, _, parts) in zip(chat["messages"], placed, strict=True):
+            assert not parts or len(parts) == len(message["content"])
         assert orjson.dumps(chat_body(chat, "m", True, vendor))
     assert json.dumps(body) == before
     assert orjson.dumps(shape.response("r", 1, "completed", []))

@@ -163,13 +163,15 @@ def test_any_chat_request_towards_messages(chat: dict[str, Any], model: str) -> 
 def test_any_messages_request_towards_chat(body: dict[str, Any], vendor: str) -> None:
     long_names(body)
     try:
-        chat = chat_of(body)
+        chat, placed = chat_of(body)
     except GatewayError as error:
         assert error.status == 400
         assert error.message.startswith("request payload is invalid: invalid Anthropic body: ")
         return
     assert orjson.dumps(chat_body(chat, "m", True, vendor))
     Request(chat, "claude", False)
+    for turn, (_, _, parts) in zip(chat["messages"], placed, strict=True):
+        assert not parts or len(parts) == len(turn["content"])
 
 
 @MANY
@@ -306,7 +308,8 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
 )
 def test_messages_to_chat_and_back(turns: list[dict[str, Any]], more: dict[str, Any]) -> None:
     body = {**more, "messages": turns}
-    back = Request(chat_of(json.loads(json.dumps(body))), "claude-sonnet-4-5", False).body
+    chat, _ = chat_of(json.loads(json.dumps(body)))
+    back = Request(chat, "claude-sonnet-4-5", False).body
     assert (back.pop("model"), back.pop("stream")) == ("claude-sonnet-4-5", False)
     # Adjacent texts of a turn are one string in between.
     joined = [{**turn, "content": together(turn["content"])} for turn in turns]

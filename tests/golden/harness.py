@@ -13,6 +13,15 @@
     status, error, reply_status, reply   for an error answer instead
     refused   status, message and param of the gateway's own refusal instead of all that
 
+`matrix/<case>.json` holds one case for every dialect and every kind of upstream:
+
+    requests  what the caller sends, by dialect
+    answers   answer and events of the upstream, by protocol
+    cells     by `<caller dialect>.<adapter>`, with `+<variant>` for other protocols of the same adapter: everything
+              else of a fixture. Without reply or stream the upstream's bytes are relayed, see `relayed`.
+
+A cell is the fixture `matrix/<case>.<caller dialect>.<adapter>`.
+
 `python -m tests.golden.record NAME...` fills in what the gateway makes of the rest, to be read before it is kept.
 """
 
@@ -29,7 +38,7 @@ from fastgw.endpoints.messages import call as messages
 from fastgw.endpoints.responses import call as responses
 from fastgw.gateway.call import Call
 from fastgw.gateway.compile import OPERATIONS
-from fastgw.providers.adapter import Endpoint, Speaker
+from fastgw.providers.adapter import Endpoint, RelayedStream, Reported, Speaker
 from fastgw.providers.failures import answer_failure
 from fastgw.providers.registry import adapter_for
 from fastgw.resources.models import Model, ProviderKey
@@ -43,12 +52,37 @@ MODELS = {
     "bedrock": "us.amazon.nova-pro-v1:0",
     "azure-openai": "dep-1",
 }
+VARIANTS: dict[str, dict[str, str]] = {
+    "openai+native": {"vendor": "openai"},
+    "bedrock+claude": {"model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0"},
+    "vertex+claude": {"model": "claude-sonnet-4-5@20250929"},
+    "vertex+llama": {"model": "meta/llama-4-scout"},
+}
+"""What makes an upstream of an adapter another kind of upstream."""
+PROTOCOLS: dict[str, tuple[str, str]] = {
+    "openai+native": ("responses", "responses"),
+    "bedrock+claude": ("anthropic", "bedrock"),
+    "vertex+claude": ("anthropic", "anthropic"),
+    "vertex+llama": ("openai", "openai"),
+}
+"""How it answers, whole and streamed, where not as the others of its adapter."""
+COLUMNS = tuple(
+    f"{dialect}.{kind}"
+    for dialect in ("chat", "messages", "responses")
+    for kind in (*MODELS, *VARIANTS)
+    if kind != "openai+native" or dialect == "responses"
+)
+"""The cells that every case of the matrix has."""
 BASES = {"azure-openai": "res"}
 SECRETS = {
     "vertex": '{"project": "p", "region": "r", "access_token": "t"}',
     "bedrock": '{"access_key_id": "a", "secret_access_key": "s", "region": "r"}',
 }
-DECODERS: dict[str, Any] = {"chat": chat.decode, "messages": messages.decode, "responses": responses.decode}
+DECODERS: dict[str, tuple[Any, str]] = {
+    "chat": (chat.decode, "chat/completions"),
+    "messages": (messages.decode, "messages"),
+    "responses": (responses.decode, "responses"),
+}
 DIALECTS: dict[str, Any] = {"chat": "openai", "messages": "anthropic", "responses": "responses"}
 
 Fixture = dict[str, Any]
@@ -56,13 +90,30 @@ Fixture = dict[str, Any]
 
 def fixtures() -> Iterator[str]:
     """Names without `.json`."""
-    return (path.stem for path in sorted(HERE.glob("*.json")))
+    yield from (path.stem for path in sorted(HERE.glob("*.json")))
+    for case in matrix():
+        yield from (f"{case}.{column}" for column in COLUMNS)
+
+
+def matrix() -> list[str]:
+    """Names of the cases of the matrix."""
+    return [f"matrix/{path.stem}" for path in sorted((HERE / "matrix").glob("*.json"))]
 
 
 def load(name: str) -> Fixture:
-    """One fixture."""
-    found: Fixture = json.loads((HERE / f"{name}.json").read_text())
-    return found
+    """One fixture, a fresh one each time."""
+    found: Fixture
+    if not name.startswith("matrix/"):
+        found = json.loads((HERE / f"{name}.json").read_text())
+        return found
+    case, _, column = name.partition(".")
+    found = json.loads((HERE / f"{case}.json").read_text())
+    dialect, kind = column.split(".")
+    whole, streamed = PROTOCOLS.get(kind, (kind, kind))
+    made, cell = {**VARIANTS.get(kind, {}), "request": found["requests"][dialect]}, found["cells"][column]
+    if "refused" not in cell:
+        made["answer"], made["events"] = found["answers"][whole]["answer"], found["answers"][streamed]["events"]
+    return {**made, **cell}
 
 
 class Target:
@@ -78,25 +129,29 @@ class Case:
     """One fixture, runnable."""
 
     def __init__(self, name: str, fixture: Fixture) -> None:
-        _, self.dialect, self.family = name.split(".")
+        _, self.dialect, kind = name.split(".")
+        self.family = kind.partition("+")[0]
         self.fixture = fixture
         self.model = fixture.get("model", MODELS[self.family])
         self.logged: list[dict[str, Any]] = []
 
     def call(self, stream: bool) -> Call:
         """The decoded call."""
-        body = {**self.fixture["request"], "stream": True} if stream else self.fixture["request"]
-        call: Call = DECODERS[self.dialect](self.exchange(), json.dumps(body).encode())
+        call: Call = DECODERS[self.dialect][0](self.exchange(), self.body(stream))
         return call
+
+    def body(self, stream: bool) -> bytes:
+        """The caller's bytes."""
+        body = {**self.fixture["request"], "stream": True} if stream else self.fixture["request"]
+        return json.dumps(body).encode()
 
     def exchange(self) -> Any:
         """As much of an exchange as a call wants: a log, whose warnings are kept in `logged`."""
         log = SimpleNamespace(warn=lambda target, message, **fields: self.logged.append(fields))
         return SimpleNamespace(gateway=SimpleNamespace(log=log), request_id=b"r")
 
-    def speaker(self, stream: bool) -> tuple[Speaker, Target, Endpoint]:
-        """The speaker of an attempt."""
-        call, target = self.call(stream), Target(self.model)
+    def endpoint(self) -> Endpoint:
+        """Where calls of the dialect go."""
         vendor = self.fixture.get("vendor", "acme")
         model = Model(display_name="alias", provider=vendor, model_name=self.model, provider_key_id="k")
         secret = SECRETS.get(self.family, "secret")
@@ -107,21 +162,45 @@ class Case:
             adapter=self.family,  # type: ignore[arg-type]
             api_base=BASES.get(self.family),
         )
-        [operation] = (found for found in OPERATIONS if found == call.operation)
-        endpoint = adapter_for(operation, model, key).endpoint(operation, model, key, "fastgw")
+        [operation] = (found for found in OPERATIONS if found == DECODERS[self.dialect][1])
+        return adapter_for(operation, model, key).endpoint(operation, model, key, "fastgw")
+
+    def speaker(self, stream: bool) -> tuple[Speaker, Target, Endpoint]:
+        """The speaker of an attempt."""
+        call, target, endpoint = self.call(stream), Target(self.model), self.endpoint()
         return (call if endpoint.translate is None else endpoint.translate(call, target)), target, endpoint
+
+    @property
+    def same_dialect(self) -> bool:
+        """The upstream speaks the caller's own."""
+        return self.endpoint().translate is None
 
     def sent(self, stream: bool) -> Any:
         """The body for the upstream."""
+        return json.loads(self.raw_sent(stream))
+
+    def raw_sent(self, stream: bool) -> bytes:
+        """The bytes for the upstream."""
         speaker, target, _ = self.speaker(stream)
-        return json.loads(speaker.upstream_body(target))
+        return speaker.upstream_body(target)
 
     def reply(self) -> Any:
         """The whole answer for the caller."""
+        body, _ = self.raw_reply(json.dumps(self.fixture["answer"]).encode())
+        return settled(json.loads(body))
+
+    def raw_reply(self, answer: bytes) -> tuple[bytes, Reported]:
+        """The caller's bytes for the upstream's, and what they say of themselves."""
         speaker, target, _ = self.speaker(False)
         speaker.upstream_body(target)
-        body, _ = speaker.answer(json.dumps(self.fixture["answer"]).encode())
-        return settled(json.loads(body))
+        return speaker.answer(answer)
+
+    def relayed(self, wire: bytes) -> bytes:
+        """The bytes of the caller's own dialect as they are relayed: a chat caller, and a Messages caller who was
+        answered by the model that was asked for, reads the alias; a Responses caller the upstream's own name."""
+        if self.dialect == "chat":
+            return re.sub(rb'"model": "[^"]*"', b'"model": "alias"', wire)
+        return wire
 
     def wire(self) -> bytes:
         """The upstream's stream."""
@@ -136,10 +215,14 @@ class Case:
 
     def raw_bytes_out(self, pieces: list[bytes]) -> bytes:
         """The caller's stream for the upstream's in pieces."""
+        stream = self.opened()
+        return b"".join(map(stream.feed, pieces)) + stream.finish()
+
+    def opened(self) -> RelayedStream:
+        """The stream on its way to the caller."""
         speaker, target, _ = self.speaker(True)
         speaker.upstream_body(target)
-        stream = speaker.relay(target, chunked=False)
-        return b"".join(map(stream.feed, pieces)) + stream.finish()
+        return speaker.relay(target, chunked=False)
 
     def stream(self) -> Any:
         """The caller's events."""
@@ -152,10 +235,10 @@ class Case:
         failure = answer_failure(self.fixture["status"], body, None, endpoint.family, own=endpoint.native)
         return failure.status, json.loads(render(failure, DIALECTS[self.dialect]))
 
-    def refused(self) -> dict[str, Any]:
+    def refused(self, stream: bool = False) -> dict[str, Any]:
         """The gateway's own refusal."""
         try:
-            self.sent(False)
+            self.sent(stream)
         except GatewayError as error:
             return {"status": error.status, "message": error.message, "param": error.param}
         raise AssertionError("not refused")

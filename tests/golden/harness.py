@@ -229,9 +229,9 @@ class Case:
         return [settled(event) for event in events(self.bytes_out([self.wire()]))]
 
     def error(self) -> tuple[int, Any]:
-        """Status and body for the caller of an upstream's error."""
-        _, _, endpoint = self.speaker(False)
-        body = json.dumps(self.fixture["error"]).encode()
+        """Status and body for the caller of an upstream's error, which is a document, or text for what is no JSON."""
+        endpoint, error = self.endpoint(), self.fixture["error"]
+        body = error.encode() if isinstance(error, str) else json.dumps(error).encode()
         failure = answer_failure(self.fixture["status"], body, None, endpoint.family, own=endpoint.native)
         return failure.status, json.loads(render(failure, DIALECTS[self.dialect]))
 

@@ -1,7 +1,7 @@
 """Every error status of every kind of upstream, for callers of every dialect.
 
-A row is what a provider sends with a status, and which `code` and `param` callers of OpenAI's APIs get. Their message is
-the provider's own from OpenAI and Anthropic, and a fixed one from clouds, whose messages name accounts.
+A row is what a provider sends with a status, and which `code` and `param` callers of OpenAI's APIs get. Their message
+is the provider's own from OpenAI and Anthropic, and a fixed one from clouds, whose messages name accounts.
 """
 
 from typing import Any, NamedTuple

@@ -71,7 +71,9 @@ def _part(block: Block) -> dict[str, Any] | None:
     if kind not in ("image", "document") or not isinstance(source, dict):
         return None
     if source.get("type") == "url" and isinstance(source.get("url"), str):
-        return _marked({"type": "image_url", "image_url": {"url": source["url"]}}, block)
+        if kind == "image":
+            return _marked({"type": "image_url", "image_url": {"url": source["url"]}}, block)
+        return _marked({"type": "file", "file": {**_titled(block), "file_url": source["url"]}}, block)
     if source.get("type") == "text" and isinstance(source.get("data"), str):
         return _text(source["data"], block)
     if source.get("type") != "base64" or not isinstance(source.get("data"), str):
@@ -79,9 +81,12 @@ def _part(block: Block) -> dict[str, Any] | None:
     url = f"data:{source.get('media_type') or 'application/octet-stream'};base64,{source['data']}"
     if kind == "image":
         return _marked({"type": "image_url", "image_url": {"url": url}}, block)
-    title = block.get("title")
-    name = title if isinstance(title, str) and title else "document.pdf"
-    return _marked({"type": "file", "file": {"filename": name, "file_data": url}}, block)
+    return _marked({"type": "file", "file": {"filename": "document.pdf", **_titled(block), "file_data": url}}, block)
+
+
+def _titled(document: Block) -> dict[str, str]:
+    title = document.get("title")
+    return {"filename": title} if isinstance(title, str) and title else {}
 
 
 def _text(text: str, block: Block) -> dict[str, Any]:

@@ -168,8 +168,9 @@ async def follow(
 
 
 async def dial(ex: Exchange, operation: Operation) -> UpstreamConnection:
-    """A new connection. One that is finished after the caller has left is closed."""
-    return await ex.wait(operation.pool.dial(), UpstreamConnection.close)
+    """A new connection. One that is finished after the caller has left is closed. A native relay that finds none in time
+    is overdue, which is another class of failures than for other calls."""
+    return await ex.wait(operation.pool.dial(direct=operation.endpoint.native), UpstreamConnection.close)
 
 
 def send(

@@ -24,7 +24,7 @@ from aiohttp import (
 from yarl import URL
 
 from fastgw.core.deadlines import Deadlines
-from fastgw.core.errors import transport_error
+from fastgw.core.errors import transport_error, upstream_timeout
 from fastgw.core.proxies import Proxies, Proxy
 from fastgw.upstream.connection import UpstreamConnection
 
@@ -107,14 +107,18 @@ class Pool:
             connection.close()
         return None
 
-    async def dial(self) -> UpstreamConnection:
-        """A new connection. Raises a transport error (DNS, TCP, TLS, or no success in time)."""
+    async def dial(self, *, direct: bool = False) -> UpstreamConnection:
+        """A new connection. Raises a transport error (DNS, TCP, TLS, or no success in time); for `direct` no success in
+        time is a passed deadline."""
         limit = self._settings.connect_timeout
         try:
             async with asyncio.timeout(limit or None):
                 lease = await self._connector.connect(self._way(), [], _NO_TIMEOUT)
         except TimeoutError:
-            raise transport_error(f"connect timed out after {round(limit * 1000)}ms") from None
+            milliseconds = round(limit * 1000)
+            if direct:
+                raise upstream_timeout(milliseconds, "connect") from None
+            raise transport_error(f"connect timed out after {milliseconds}ms") from None
         except ClientSSLError as error:
             raise transport_error(f"TLS failure, certificate not accepted or handshake failed: {error}") from error
         except ClientConnectorError as error:

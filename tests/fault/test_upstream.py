@@ -186,11 +186,21 @@ def test_a_connect_that_gets_no_answer(bench: Bench) -> None:
     """TLS towards an upstream that accepts and says nothing: the handshake counts as connecting."""
     bench.proxy.always(fp.await_request(b"nobody says this"))
     url = bench.proxy.url.replace("http://", "https://")
-    with gateway(documents(url), {"upstream": {"connect_timeout_ms": 300}}) as gw:
+    document = documents(url)
+    document["provider_keys"].append({**document["provider_keys"][0], "display_name": "direct", "adapter": "anthropic"})
+    document["models"].append({**document["models"][0], "display_name": "direct", "provider_key": "direct"})
+    with gateway(document, {"upstream": {"connect_timeout_ms": 300}}) as gw:
         began = time.monotonic()
         message = failed(ask(gw, "fast-chat"), 502, "transport_error")
         assert message == "transport error: connect timed out after 300ms"
         assert time.monotonic() - began < 1
+        with Wire(("127.0.0.1", gw.port)) as wire:
+            wire.send(chat_request("direct").replace(b"/v1/chat/completions", b"/v1/messages"))
+            answer = wire.answer()
+        assert (answer.status, answer.json()["error"]) == (
+            504,
+            {"type": "api_error", "message": "upstream request timed out after 300ms"},
+        )
 
 
 # -- what is no HTTP, or not the HTTP that was asked for

@@ -28,6 +28,12 @@ def specifications(chat: Chat) -> list[Block]:
     return made
 
 
+def remembered(messages: list[Block]) -> list[Block]:
+    """The tools that the turns speak of, as far as that tells."""
+    uses = (block["toolUse"] for turn in messages for block in turn["content"] if "toolUse" in block)
+    return [specification(name, None, _NO_PARAMETERS) for name in dict.fromkeys(use["name"] for use in uses)]
+
+
 def specification(name: str, description: object, schema: dict[str, Any]) -> Block:
     """One tool."""
     spec: Block = {"name": name}

@@ -164,3 +164,32 @@ def test_the_callers_request_is_not_changed() -> None:
     before = json.dumps(chat)
     Request(chat, "m", Options(claude=True)).body["messages"][0]["content"].append({})
     assert json.dumps(chat) == before
+
+
+CALLS = [{"id": "c1", "type": "function", "function": {"name": "tide", "arguments": "{}"}}]
+HISTORY = [USER, {"role": "assistant", "tool_calls": CALLS}, {"role": "tool", "tool_call_id": "c1", "content": "6 m"}]
+TIDE = {"type": "function", "function": {"name": "tide", "description": "Tide.", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("more", "spec"),
+    [
+        ({}, {"name": "tide", "inputSchema": {"json": {"type": "object", "properties": {}}}}),
+        (
+            {"tools": [TIDE], "tool_choice": "none"},
+            {"name": "tide", "description": "Tide.", "inputSchema": {"json": {"type": "object"}}},
+        ),
+        (
+            {"tools": [{"type": "hosted"}]},
+            {"name": "tide", "inputSchema": {"json": {"type": "object", "properties": {}}}},
+        ),
+    ],
+)
+def test_calls_among_the_turns_need_a_description_of_their_tools(more: dict[str, Any], spec: dict[str, Any]) -> None:
+    made = Request({"messages": HISTORY, **more}, "m", Options())
+    assert made.body["toolConfig"] == {"tools": [{"toolSpec": spec}]}
+
+
+def test_no_tools_without_calls() -> None:
+    for more in ({"tools": [TIDE], "tool_choice": "none"}, {"tools": []}, {}):
+        assert "toolConfig" not in Request({"messages": [USER], **more}, "m", Options()).body

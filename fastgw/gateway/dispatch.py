@@ -168,9 +168,10 @@ async def follow(
 
 
 async def dial(ex: Exchange, operation: Operation) -> UpstreamConnection:
-    """A new connection. One that is finished after the caller has left is closed. A native relay that finds none in time
-    is overdue, which is another class of failures than for other calls."""
-    return await ex.wait(operation.pool.dial(direct=operation.endpoint.native), UpstreamConnection.close)
+    """A new connection. One that is finished after the caller has left is closed. For a native relay one
+    that is not made in time is a passed deadline."""
+    dialled = operation.pool.dial(direct=operation.endpoint.native)
+    return await ex.wait(dialled, UpstreamConnection.close)
 
 
 def send(

@@ -53,12 +53,26 @@ async def relay_stream(
             await park()
         except UpstreamFailure as overdue:
             relay.failure = overdue
+        if endpoint.marked is not None:
+            check_marker(ex, endpoint.marked, stream, relay, target)
         await relay.close()
     except ClientGone:
         await relay.abandon()
         raise
     finally:
         relay.leave()
+
+
+def check_marker(ex: Exchange, wanted: bool, stream: RelayedStream, relay: "StreamRelay", target: Target) -> None:
+    """Tell the operator about a stream that came to its end otherwise than configured. Callers do not notice."""
+    if relay.failure is None and not stream.failure and stream.ended != wanted:
+        ex.gateway.log.warn(
+            "fastgw::proxy",
+            "upstream stream ended without [DONE]" if wanted else "upstream stream ended in an unexpected [DONE]",
+            model=target.name,
+            provider_key=target.key_name,
+            request_id=ex.request_id.decode(),
+        )
 
 
 class StreamRelay:

@@ -187,7 +187,8 @@ class Endpoint:
     Heads as made by `place.request_head`. `family` is the vocabulary of errors. `native`: relayed as it is,
     content type included; a 4xx keeps its error object. `flatten`: `content_list_to_string` applies.
     `grant`: where the bearer token of each request comes from, when the secret is none. `edited`: the key's body
-    overrides apply to what the speaker makes. `sign`: each request is signed. `series`: the speaker is a Series.
+    overrides apply to what the speaker makes. `marked`: whether a stream is to end in `[DONE]`, None where nothing says
+    so. `sign`: each request is signed. `series`: the speaker is a Series.
     """
 
     url: UpstreamURL
@@ -199,6 +200,7 @@ class Endpoint:
     flatten: bool = True
     grant: Grant | None = None
     edited: bool = True
+    marked: bool | None = None
     sign: Sign | None = None
     series: bool = False
 

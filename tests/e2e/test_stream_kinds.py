@@ -149,7 +149,7 @@ NATIVE = [(MESSAGES, "anthropic"), (RESPONSES, "native")]
 KINDS = [*TRANSLATED, *NATIVE]
 LAST = b"0\r\n\r\n"
 Answers = Iterator[tuple[tuple[str, str], Answer]]
-GAP_MS = 1000
+GAP_MS = 700
 
 
 def upstream_of(path: str, model: str) -> Upstream:
@@ -171,6 +171,12 @@ def gw(upstream: Canned) -> Iterator[Gateway]:
         common = {"provider": vendor, "model_name": model, "provider_key": key, "retries": 0}
         models.append({"display_name": alias, **common})
         models.append({"display_name": f"{alias}-t", "stream_timeout": GAP_MS, **common})
+    for marker in ("required", "optional", "none"):
+        for name in ("openai", "azure"):
+            response = {"response": {"stream_done_marker": marker}}
+            keys.append({**next(key for key in keys if key["display_name"] == name), **response})
+            keys[-1]["display_name"] = key = f"{name}-{marker}"
+            models.append({"display_name": key, "provider": "acme", "model_name": "m", "provider_key": key})
     callers = [{"display_name": "caller", "key_hash": KEY_HASH, "allowed_models": ["*"]}]
     document = {"_format_version": "1", "provider_keys": keys, "models": models, "api_keys": callers}
     with gateway(document, {"downstream": {"sse_keepalive_interval_secs": 1}}) as running:
@@ -186,7 +192,7 @@ def call(gw: Gateway, path: str, model: str) -> Answer:
 
 def play(upstream: Canned, gw: Gateway, path: str, model: str, *pieces: bytes | float, end: bool = True) -> Answer:
     """A call whose upstream sends these pieces of a body; `end`: and then the end of it."""
-    found = upstream_of(path, model.removesuffix("-t"))
+    found = upstream_of(path, model.split("-")[0])
     framed = [chunk(piece) if isinstance(piece, bytes) else piece for piece in pieces]
     upstream.answer = [stream_head(found.kind), *framed, *([LAST] if end else [])]
     return call(gw, path, model)
@@ -341,3 +347,23 @@ def test_an_event_that_is_none(upstream: Canned, gw: Gateway, path: str, model: 
     answer = play(upstream, gw, path, f"{model}-t", found.junk)
     assert answer.status == 502
     assert answer.json()["error"]["type"] == ("api_error" if path == MESSAGES else "upstream_decode_error")
+
+
+@pytest.mark.parametrize("family", ["openai", "azure"])
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+def test_an_end_marker_that_is_not_as_configured_is_told(upstream: Canned, gw: Gateway, family: str, path: str) -> None:
+    found = UPSTREAMS["openai"]
+    for marker, warned in (
+        ("required", (None, "upstream stream ended without [DONE]")),
+        ("optional", (None, None)),
+        ("none", ("upstream stream ended in an unexpected [DONE]", None)),
+    ):
+        for end, text in zip((found.marker, b""), warned, strict=True):
+            answer = play(upstream, gw, path, f"{family}-{marker}", found.first, found.rest, end)
+            assert is_whole(path, answer)
+            id = answer.headers["x-fastgw-request-id"]
+            if text is not None:
+                name = f"{family}-{marker}"
+                gw.wait_log(f'{text} model="{name}" provider_key="{name}" request_id="{id}"')
+            else:
+                assert not [line for line in gw.log.splitlines() if id in line and "[DONE]" in line]

@@ -7,6 +7,7 @@ from fastgw.providers.adapter import Endpoint, Operation
 from fastgw.providers.azure.credential import credential
 from fastgw.providers.azure.endpoint import API_VERSION, VERSION_FIELD, deployment_url, resource_root
 from fastgw.providers.bridge import bridged
+from fastgw.providers.openai.endpoint import marked
 from fastgw.providers.openai.translate import ChatTranslator
 from fastgw.providers.place import request_head
 from fastgw.resources.models import Model, ProviderKey
@@ -37,4 +38,5 @@ class Adapter:
             "azure",
             None if native else bridged(partial(ChatTranslator, vendor=key.provider.strip().lower())),
             grant=None if isinstance(secret, str) else secret,
+            marked=marked(key),
         )

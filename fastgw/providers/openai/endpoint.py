@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from fastgw.core.errors import invalid_upstream
 from fastgw.providers.place import UpstreamURL, check_secret, parse_base, request_head, without_suffix
+from fastgw.resources.models import ProviderKey
 
 OpenAIOperation = Literal["chat/completions", "completions", "embeddings", "images/generations"]
 
@@ -48,3 +49,9 @@ def head(url: UpstreamURL, secret: str, namespace: str, *, stream: bool) -> byte
     if stream:
         fields["Accept"] = "text/event-stream"
     return request_head(url, fields, namespace)
+
+
+def marked(key: ProviderKey) -> bool | None:
+    """Whether the key's streams are to end in `[DONE]`, or are not to; None: either way is right."""
+    wanted = key.response.stream_done_marker if key.response is not None else None
+    return {"required": True, "none": False}.get(wanted or "")

@@ -86,8 +86,8 @@ class Request:
         elif isinstance(wanted, dict) and wanted.get("type") == "json_object":
             body.setdefault("system", []).append({"text": JSON_HINT})
         if not made and any("toolUse" in block for turn in body["messages"] for block in turn["content"]):
-            # Turns with calls are refused where no tool is described: ValidationException, "The toolConfig field must be
-            # defined when using toolUse and toolResult content blocks".
+            # Turns with calls are refused where no tool is described: "The toolConfig field must be defined when using
+            # toolUse and toolResult content blocks".
             made = tools.specifications(chat) or tools.remembered(body["messages"])
         if made:
             body["toolConfig"] = {"tools": made}

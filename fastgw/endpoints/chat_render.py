@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from fastgw._speedups.events import Frame
 from fastgw.endpoints.renderer import EventRenderer
 from fastgw.providers.canonical import Completion, Usage
 
@@ -70,7 +71,7 @@ class ChatRenderer(EventRenderer):
             time.time(),
             self._alias,
         )
-        self.frame = (self._before + b'{"index":0,"delta":{"content":', b"}}]}\n\n")
+        self.frame = Frame(self._before + b'{"index":0,"delta":{"content":', b"}}]}\n\n")
 
     def _delta(self, delta: bytes) -> None:
         if not self._before:
@@ -98,7 +99,7 @@ class ChatRenderer(EventRenderer):
         call = {"index": index, "id": id, "type": "function", "function": function}
         self._delta(b'{"tool_calls":[%b]}' % orjson.dumps(call))
         before = b'{"index":0,"delta":{"tool_calls":[{"index":%d,"function":{"arguments":' % index
-        self.tool_frame = (index, self._before + before, b"}}]}}]}\n\n")
+        self.tool_frame = (index, Frame(self._before + before, b"}}]}}]}\n\n"))
 
     def arguments(self, index: int, fragment: str) -> None:
         """A chunk of arguments."""

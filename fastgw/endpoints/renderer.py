@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+from fastgw._speedups.events import Frame
 from fastgw.providers.canonical import Usage
 
 
@@ -12,8 +13,8 @@ class EventRenderer:
 
     def __init__(self) -> None:
         self._out: list[bytes] = []
-        self.frame: tuple[bytes, bytes] | None = None
-        self.tool_frame: tuple[int, bytes, bytes] | None = None
+        self.frame: Frame | None = None
+        self.tool_frame: tuple[int, Frame] | None = None
 
     def take(self) -> bytes:
         """The events since the last call."""

@@ -8,6 +8,8 @@ dialects of callers and M protocols of upstreams need N + M translators.
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Protocol
 
+from fastgw._speedups.events import Frame
+
 Chat = dict[str, Any]
 """`model`, `messages` and whatever else the OpenAI API knows; a translator must not change the one it is given."""
 
@@ -176,12 +178,12 @@ class Renderer(Protocol):
     counters are the largest seen so far), `end` once after a clean end. Tools are numbered densely from 0 in the order
     of their `tool` calls; `arguments` may follow in pieces.
 
-    `frame`: the bytes before and behind the JSON string of a piece of text, as long as `text` would write just that and
-    change nothing; None otherwise. `tool_frame`: the same for a piece of the arguments of the tool with that number.
+    `frame`: what goes around a piece of text, as long as `text` would write just that and change nothing; None
+    otherwise. `tool_frame`: the same for a piece of the arguments of the tool with that number.
     """
 
-    frame: tuple[bytes, bytes] | None
-    tool_frame: tuple[int, bytes, bytes] | None
+    frame: Frame | None
+    tool_frame: tuple[int, Frame] | None
 
     def begin(self, id: str, model: str) -> None:
         """The upstream has begun to answer, under its own id and model name."""

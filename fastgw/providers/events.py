@@ -4,12 +4,11 @@ from typing import Any
 
 import orjson
 
-from fastgw._speedups.events import PLAIN, EventReader
+from fastgw._speedups.events import PLAIN, EventReader, Frame
 from fastgw.providers.canonical import Usage
 from fastgw.providers.heard import Heard
 
-NO_FRAME = (b"", b"")
-NO_TOOL = (-1, b"", b"")
+NO_TOOL = (-1, None)
 IN_BAND, BAD, LARGE, BROKEN = 1, 2, 3, 4
 """Values of `failure`: the upstream reports an error; an event is not understood; an event is too large; the bytes are
 no whole events."""
@@ -48,7 +47,7 @@ class EventDecoder:
                 if self.done or self.failure:
                     return reader.ready
             renderer = self._renderer
-            reader.head, reader.tail = renderer.frame or NO_FRAME
+            reader.frame = renderer.frame
             reader.tool(*self.tool_frame())
             if not renderer.room:
                 reader.listen(renderer.content, renderer.calls, 0)
@@ -77,9 +76,9 @@ class EventDecoder:
         self._slow += 1
         self.read(document, payload)
 
-    def tool_frame(self) -> tuple[int, bytes, bytes]:
-        """What the reader may put around input of the tool that is being told about: the upstream's index of it, and
-        the bytes before and behind."""
+    def tool_frame(self) -> tuple[int, Frame | None]:
+        """The frame that the reader may use for input of the tool that is being told about, and the upstream's index of
+        that."""
         return NO_TOOL
 
     def marker(self) -> None:

@@ -2,6 +2,7 @@
 
 import orjson
 
+from fastgw._speedups.events import Frame
 from fastgw.providers.canonical import Renderer, Usage
 
 KEPT = 1_048_576
@@ -45,7 +46,7 @@ class Heard:
         self.take = inner.take
 
     @property
-    def frame(self) -> tuple[bytes, bytes] | None:
+    def frame(self) -> Frame | None:
         """As the other renderer's."""
         return self._inner.frame
 
@@ -55,7 +56,7 @@ class Heard:
         self._inner.begin(id, model)
 
     @property
-    def tool_frame(self) -> tuple[int, bytes, bytes] | None:
+    def tool_frame(self) -> tuple[int, Frame] | None:
         """As the other renderer's."""
         return self._inner.tool_frame
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from fastgw._speedups.events import Frame
 from fastgw.providers.canonical import Completion, ToolCall, string
 from fastgw.providers.events import NO_TOOL
 from fastgw.providers.heard import Heard
@@ -57,13 +58,13 @@ class ToolBlocks:
         answered = reason == "tool_calls" and self._blocks and not self._calls
         return "stop" if answered else reason
 
-    def frame(self) -> tuple[int, bytes, bytes]:
+    def frame(self) -> tuple[int, Frame | None]:
         """`EventDecoder.tool_frame` for the last block, once it has had input: what comes then changes nothing here."""
         frame = self._renderer.tool_frame
         index, (number, filled) = next(reversed(self._blocks.items()), (None, (None, False)))
         if frame is None or not filled or number != frame[0] or type(index) is not int:
             return NO_TOOL
-        return index, frame[1], frame[2]
+        return index, frame[1]
 
 
 def add_tool(answer: Completion, id: object, name: object, given: object, answer_tool: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from fastgw._speedups.events import Frame
 from fastgw.endpoints.messages.render import stop_reason, usage_object
 from fastgw.endpoints.renderer import CountedRenderer
 from fastgw.providers.canonical import Usage
@@ -57,7 +58,7 @@ class MessagesRenderer(CountedRenderer):
                 b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
                 b'"delta":{"type":"text_delta","text":' % self._block
             )
-            self.frame = (before, b"}}\n\n")
+            self.frame = Frame(before, b"}}\n\n")
         self._delta(b'{"type":"text_delta","text":%b}' % orjson.dumps(text))
 
     def refusal(self, text: str) -> None:
@@ -87,7 +88,7 @@ class MessagesRenderer(CountedRenderer):
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
             b'"delta":{"type":"input_json_delta","partial_json":' % self._block
         )
-        self.tool_frame = (index, before, b"}}\n\n")
+        self.tool_frame = (index, Frame(before, b"}}\n\n"))
 
     def arguments(self, index: int, fragment: str) -> None:
         """A piece of its input. The block is named by its own number, also when another one has been opened since."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from fastgw._speedups.events import Frame, Numbers
 from fastgw.endpoints.renderer import CountedRenderer
 from fastgw.endpoints.responses.render import (
     Item,
@@ -28,29 +29,33 @@ from fastgw.providers.canonical import Usage
 
 
 class _Open:
-    """An item, or a part of the message, that is being written. `place` is its members in events about it."""
+    """An item, or a part of the message, that is being written.
 
-    __slots__ = ("call_id", "custom", "id", "index", "name", "pieces", "place")
+    `place` is its members in events about it, `written` the inside of a JSON string, `frame` what goes around deltas.
+    """
+
+    __slots__ = ("call_id", "custom", "frame", "id", "index", "name", "place", "written")
 
     def __init__(self, identity: str, index: int, more: bytes = b"") -> None:
         self.id = identity
         self.index = index
-        self.pieces: list[str] = []
+        self.written = bytearray()
+        self.frame: Frame | None = None
         self.place = b'"item_id":"%b","output_index":%d%b' % (identity.encode(), index, more)
         self.call_id = self.name = ""
         self.custom = False
 
     @property
+    def quoted(self) -> bytes:
+        return b'"%b"' % bytes(self.written)
+
+    @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        return str(orjson.loads(self.quoted))
 
 
 class ResponsesRenderer(CountedRenderer):
-    """Writes events.
-
-    Every one has a number of its own and adds to a text that is repeated later: none is written by the reader, there
-    are no frames.
-    """
+    """Writes events. Every one has a number of its own, and deltas add to a text that is repeated later."""
 
     __slots__ = (
         "_closed",
@@ -60,7 +65,7 @@ class ResponsesRenderer(CountedRenderer):
         "_id",
         "_items",
         "_message",
-        "_number",
+        "_numbers",
         "_parts",
         "_reasoning",
         "_shape",
@@ -72,7 +77,7 @@ class ResponsesRenderer(CountedRenderer):
         super().__init__()
         self._shape = shape
         self._id, self._created = minted("resp"), int(time())
-        self._number = 0
+        self._numbers = Numbers()
         self._items = 0  # begun so far
         self._started = self._closed = self._ended = False
         self._message: _Open | None = None
@@ -90,23 +95,20 @@ class ResponsesRenderer(CountedRenderer):
         """A text delta."""
         if not self._closed:
             part = self._part("output_text", text_part(""))
-            part.pieces.append(text)
-            self._event(
-                b"response.output_text.delta", b'%b,"delta":%b,"logprobs":[]' % (part.place, orjson.dumps(text))
-            )
+            self.frame = self._delta(b"response.output_text.delta", part, text, b',"logprobs":[]')
 
     def refusal(self, text: str) -> None:
         """A refusal delta."""
         if not self._closed:
             part = self._part("refusal", refusal_part(""))
-            part.pieces.append(text)
-            self._event(b"response.refusal.delta", b'%b,"delta":%b' % (part.place, orjson.dumps(text)))
+            self._delta(b"response.refusal.delta", part, text)
 
     def reasoning(self, text: str) -> None:
         """A delta of the reasoning summary."""
         if self._closed:
             return
         item = self._reasoning
+        self.frame = None
         if item is None:
             item = self._reasoning = self._added(
                 {"type": "reasoning", "id": minted("rs"), "summary": []}, b',"summary_index":0'
@@ -114,8 +116,7 @@ class ResponsesRenderer(CountedRenderer):
             self._event(
                 b"response.reasoning_summary_part.added", item.place + b',"part":{"type":"summary_text","text":""}'
             )
-        item.pieces.append(text)
-        self._event(b"response.reasoning_summary_text.delta", b'%b,"delta":%b' % (item.place, orjson.dumps(text)))
+        self._delta(b"response.reasoning_summary_text.delta", item, text)
 
     def signature(self, text: str) -> None:
         """Worth something to its own vendor only, who will not see it again."""
@@ -135,11 +136,10 @@ class ResponsesRenderer(CountedRenderer):
         item = self._tools.get(index)
         if item is None or self._closed:
             return
-        item.pieces.append(fragment)
-        if not item.custom:
-            self._event(
-                b"response.function_call_arguments.delta", b'%b,"delta":%b' % (item.place, orjson.dumps(fragment))
-            )
+        if item.custom:
+            item.written += orjson.dumps(fragment)[1:-1]
+        else:
+            self.tool_frame = index, self._delta(b"response.function_call_arguments.delta", item, fragment)
 
     # -- ends
 
@@ -155,9 +155,19 @@ class ResponsesRenderer(CountedRenderer):
 
     def _event(self, kind: bytes, members: bytes) -> None:
         self._out.append(
-            b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b}\n\n' % (kind, kind, self._number, members)
+            b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b}\n\n' % (kind, kind, self._numbers.next, members)
         )
-        self._number += 1
+        self._numbers.next += 1
+
+    def _delta(self, kind: bytes, item: _Open, text: str, more: bytes = b"") -> Frame:
+        """Writes a piece of an item or part. The frame of the pieces that follow."""
+        quoted = orjson.dumps(text)
+        item.written += quoted[1:-1]
+        self._event(kind, b'%b,"delta":%b%b' % (item.place, quoted, more))
+        if item.frame is None:
+            head = b'event: %b\ndata: {"type":"%b","sequence_number":' % (kind, kind)
+            item.frame = Frame(head, more + b"}\n\n", b',%b,"delta":' % item.place, self._numbers, item.written)
+        return item.frame
 
     def _start(self) -> None:
         if not self._started:
@@ -204,6 +214,7 @@ class ResponsesRenderer(CountedRenderer):
 
     def _close(self) -> None:
         self._closed = True
+        self.frame = self.tool_frame = None
         self._close_reasoning()
         message, self._message = self._message, None
         if message is not None:

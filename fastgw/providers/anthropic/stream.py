@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import orjson
 
-from fastgw._speedups.events import MESSAGES
+from fastgw._speedups.events import MESSAGES, Frame
 from fastgw.providers.anthropic.answer import finish_of
 from fastgw.providers.anthropic.usage import raise_to
 from fastgw.providers.canonical import Usage, string
@@ -44,7 +44,7 @@ class MessagesDecoder(EventDecoder):
         elif kind == "error" or (kind is None and "error" in event):
             self.report(payload)
 
-    def tool_frame(self) -> tuple[int, bytes, bytes]:
+    def tool_frame(self) -> tuple[int, Frame | None]:
         """The last tool's."""
         return self._tools.frame()
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastgw._speedups.events import CHAT
+from fastgw._speedups.events import CHAT, Frame
 from fastgw.providers.canonical import string
 from fastgw.providers.events import BAD, NO_TOOL, EventDecoder
 from fastgw.providers.heard import Heard
@@ -21,13 +21,13 @@ class ChunkDecoder(EventDecoder):
         self._path = tuple(name.decode() for name in reasoning_path)
         self._tools: dict[int, _Tool] = {}
 
-    def tool_frame(self) -> tuple[int, bytes, bytes]:
+    def tool_frame(self) -> tuple[int, Frame | None]:
         """The last call's, once it has begun."""
         frame = self._renderer.tool_frame
         if frame is None or not self._tools:
             return NO_TOOL
         index, tool = next(reversed(self._tools.items()))
-        return (index, frame[1], frame[2]) if tool.number == frame[0] else NO_TOOL
+        return (index, frame[1]) if tool.number == frame[0] else NO_TOOL
 
     def marker(self) -> None:
         """`[DONE]` ends the stream."""

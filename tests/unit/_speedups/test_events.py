@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastgw._speedups.events import CHAT, MESSAGES, PLAIN, RESPONSES, EventReader
+from fastgw._speedups.events import CHAT, MESSAGES, PLAIN, RESPONSES, EventReader, Frame, Numbers
 from tests.support.sse_reference import events
 
-HEAD, TAIL = b"<", b">"
+FRAME = Frame(b"<", b">")
 
 
 def read(pieces: list[bytes], **options: Any) -> tuple[list[bytes], bool]:
@@ -54,9 +54,9 @@ def chunk(text: Any, finish: Any = None, **more: Any) -> dict[str, Any]:
     return {"id": "c", "object": "x", "created": 1, "model": "m", "choices": [choice], "usage": None, **more}
 
 
-def fed(shape: int, *documents: Any, head: bytes = HEAD) -> tuple[bytes, list[bytes], int]:
+def fed(shape: int, *documents: Any, frame: Frame | None = FRAME) -> tuple[bytes, list[bytes], int]:
     reader = EventReader(shape)
-    reader.head, reader.tail = head, TAIL
+    reader.frame = frame
     texts = (document if isinstance(document, str) else json.dumps(document) for document in documents)
     rest = reader.feed("".join(f"data: {text}\n\n" for text in texts).encode())
     return reader.ready, rest, reader.fast
@@ -68,7 +68,7 @@ def test_pieces_of_text_are_rewritten_up_to_the_first_other_event(shape: int, ma
     ready, rest, count = fed(shape, make("a"), make('q"\\\n\t '), stop, make("late"))
     assert (ready, count) == (b'<"a"><"q\\"\\\\\\n\\t ">', 2)
     assert [json.loads(payload) for payload in rest] == [stop, make("late")]
-    assert fed(shape, make("a"), head=b"")[::2] == (b"", 0)
+    assert fed(shape, make("a"), frame=None)[::2] == (b"", 0)
     assert fed(PLAIN, make("a"))[::2] == (b"", 0)
 
 
@@ -147,8 +147,8 @@ def given_input(shape: int, *documents: Any) -> tuple[bytes, list[bytes], int, b
     reader = EventReader(shape)
     content, calls = bytearray(), bytearray()
     reader.listen(content, calls, 20)
-    reader.head, reader.tail = HEAD, TAIL
-    reader.tool(3, b"(", b")")
+    reader.frame = FRAME
+    reader.tool(3, Frame(b"(", b")"))
     texts = (document if isinstance(document, str) else json.dumps(document) for document in documents)
     rest = reader.feed("".join(f"data: {text}\n\n" for text in texts).encode())
     return reader.ready, rest, reader.fast, bytes(content), bytes(calls)
@@ -214,11 +214,23 @@ def test_chat_calls_with_members_that_say_nothing() -> None:
     assert given_input(CHAT, call("a", type="function", id=None))[0] == b'("a")'
 
 
+def test_numbered_frames_share_their_numbers_and_keep_what_they_frame() -> None:
+    numbers, kept, calls = Numbers(), bytearray(b"before "), bytearray()
+    numbers.next = 2**32 - 1
+    reader = EventReader(CHAT)
+    reader.frame = Frame(b"<", b">", b":", numbers, kept)
+    reader.tool(3, Frame(b"(", b")", b"#", numbers, calls))
+    wire = [chunk("a"), call("b\n"), chunk("c")]
+    reader.feed("".join(f"data: {json.dumps(document)}\n\n" for document in wire).encode())
+    assert reader.ready == b'<4294967295:"a">(4294967296#"b\\n")<4294967297:"c">'
+    assert (numbers.next, bytes(kept), bytes(calls)) == (2**32 + 2, b"before ac", b"b\\n")
+
+
 @given(st.binary(max_size=80))
 def test_garbage_is_data(garbage: bytes) -> None:
     for shape in (MESSAGES, CHAT):
         reader = EventReader(shape)
-        reader.head = HEAD
+        reader.frame = FRAME
         reader.feed(b"data: " + garbage + b"\n\n")
         reader.finish()
 

@@ -26,6 +26,8 @@ from tests.support.mock import Mock, mock_upstream
 from tests.support.observe import ask, chat_request, until
 from tests.support.wire import Answer, Wire
 
+pytestmark = pytest.mark.any_workers
+
 KEY = "operator-key"
 ADMIN = {"authorization": f"Bearer {KEY}"}
 PLAYGROUND = b"/playground/chat/completions"

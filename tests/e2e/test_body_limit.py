@@ -9,6 +9,8 @@ import pytest
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
 from tests.support.mock import Mock, mock_upstream
 
+pytestmark = pytest.mark.any_workers
+
 LIMIT = 1000
 METRIC = 'fastgw_proxy_request_body_limit_rejections_total{endpoint="%s",inbound_protocol="openai",outcome="%s"}'
 

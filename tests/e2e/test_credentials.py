@@ -12,6 +12,8 @@ import trustme
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
 from tests.support.mock import Mock, mock_upstream
 
+pytestmark = pytest.mark.any_workers
+
 SECRET = "up-secret-7f3a9c"
 USER_INFO = "user-secret-51d0"
 WRONG_KEY = "sk-wrong-b2e8"

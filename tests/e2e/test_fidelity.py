@@ -28,6 +28,8 @@ from tests.support.sdk import (
     script,
 )
 
+pytestmark = pytest.mark.any_workers
+
 ODD = (
     '{"zeta": [1.0, 1e5, 1E+5, -0.0, 12345678901234567890, 0.1000, 1e-400, 123456789012345678901234567890.5],'
     ' "alpha" :\t{"b":null,"a":[ ],"":{}}, "text":"\\u00e9\\/\\ud83d\\ude00\\u2028 é \U0001f600 \\u0000 \\ud800"}'

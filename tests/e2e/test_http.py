@@ -23,6 +23,8 @@ from tests.support.gateway import API_KEY, Gateway, gateway, resources
 from tests.support.mock import Mock, mock_upstream
 from tests.support.wire import Answer, Wire
 
+pytestmark = pytest.mark.any_workers
+
 MIB = 1024 * 1024
 CHAT = "/v1/chat/completions"
 

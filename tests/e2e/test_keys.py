@@ -13,6 +13,8 @@ from tests.support.mock import Mock, mock_upstream
 from tests.support.observe import total
 from tests.support.wire import Answer, Wire, chat, request
 
+pytestmark = pytest.mark.any_workers
+
 MISSING = "missing or malformed Authorization header"
 BEARER = f"Bearer {API_KEY}"
 

@@ -11,6 +11,8 @@ import pytest
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
 from tests.support.mock import Mock, mock_upstream
 
+pytestmark = pytest.mark.any_workers
+
 PROMPTLY = 1.0
 """Seconds; far below the cadence and latency of the mock, which therefore cannot be what ends the connection."""
 

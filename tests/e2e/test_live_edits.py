@@ -15,6 +15,8 @@ from tests.support.mock import Mock, mock_upstream
 from tests.support.observe import ask, chat_request, until
 from tests.support.wire import Answer, Wire
 
+pytestmark = pytest.mark.any_workers
+
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Mock]:

@@ -13,6 +13,8 @@ from tests.support.gateway import API_KEY, Gateway, gateway, resources
 from tests.support.mock import Mock, mock_upstream
 from tests.support.wire import Answer, Wire
 
+pytestmark = pytest.mark.any_workers
+
 LIMIT = 2000
 CHAT = "/v1/chat/completions"
 OVER = b"x" * (LIMIT + 1)

@@ -11,6 +11,8 @@ from openai import InternalServerError, OpenAI
 
 from tests.support.gateway import gateway, resources
 
+pytestmark = pytest.mark.any_workers
+
 ANSWER = {
     "id": "chatcmpl-1",
     "model": "m",

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.sdk import ALIAS, MESSAGES, Stack, script
 
+pytestmark = pytest.mark.any_workers
+
 CALL: dict[str, Any] = {"model": ALIAS, "messages": MESSAGES}
 PROMPT = 0.1
 """Seconds within which an upstream must learn that its caller has left."""

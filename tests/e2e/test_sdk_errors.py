@@ -12,6 +12,8 @@ from tests.support.gateway import gateway, resources
 from tests.support.mock import mock_upstream
 from tests.support.sdk import ALIAS, MESSAGES, SLASHED, UPSTREAM_MODEL, Stack, script
 
+pytestmark = pytest.mark.any_workers
+
 
 class Told(NamedTuple):
     """What an exception tells besides its class."""

@@ -15,6 +15,8 @@ import pytest
 from tests.support.gateway import API_KEY, WORKERS
 from tests.support.sdk import ALIAS, MESSAGES, SLASHED, TOOLS, Stack, script, stack
 
+pytestmark = pytest.mark.any_workers
+
 LISTED = sorted([ALIAS, SLASHED, "elsewhere", "quick", "brisk", "stubborn", "dead"], key=str.encode)
 PROMPT = 0.1
 """Seconds within which an upstream must learn that its caller has left."""

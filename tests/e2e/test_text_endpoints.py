@@ -13,6 +13,8 @@ from openai import BadRequestError, InternalServerError, OpenAI, RateLimitError
 from tests.support.gateway import Gateway, gateway, resources
 from tests.support.mock import Mock, mock_upstream
 
+pytestmark = pytest.mark.any_workers
+
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Mock]:

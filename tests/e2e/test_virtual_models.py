@@ -13,6 +13,8 @@ import pytest
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
 from tests.support.mock import mock_upstream
 
+pytestmark = pytest.mark.any_workers
+
 VIRTUAL: list[dict[str, Any]] = [
     {"display_name": "group", "routing": {"targets": [{"model": "fast-chat"}]}},
     {"display_name": "panel", "ensemble": {"panel": [{"model": "fast-chat"}], "judge": {"model": "fast-chat"}}},

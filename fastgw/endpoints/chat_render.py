@@ -27,6 +27,19 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 def chat_completion(completion: Completion, alias: str) -> bytes:
     """A whole answer."""
+    return orjson.dumps(
+        {
+            "id": completion.id,
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": alias,
+            "choices": [_choice(index, one) for index, one in enumerate((completion, *completion.others))],
+            "usage": usage_object(completion.usage),
+        }
+    )
+
+
+def _choice(index: int, completion: Completion) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": completion.text}
     if completion.reasoning:
         message["reasoning_content"] = completion.reasoning
@@ -37,33 +50,35 @@ def chat_completion(completion: Completion, alias: str) -> bytes:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in completion.tool_calls
         ]
-    return orjson.dumps(
-        {
-            "id": completion.id,
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": alias,
-            "choices": [{"index": 0, "message": message, "finish_reason": completion.finish}],
-            "usage": usage_object(completion.usage),
-        }
-    )
+    return {"index": index, "message": message, "finish_reason": completion.finish}
 
 
 class ChatRenderer(EventRenderer):
     """Writes chat completion chunks. `include_usage`: the caller asked for the usage chunk."""
 
-    __slots__ = ("_alias", "_before", "_include_usage")
+    __slots__ = ("_alias", "_before", "_choice", "_include_usage", "_roles")
 
     def __init__(self, alias: bytes, *, include_usage: bool) -> None:
         super().__init__()
         self._alias = alias
         self._include_usage = include_usage
         self._before = b""
+        self._choice = b'{"index":0,"delta":'
+        self._roles = {0}  # choices that have had their role chunk
 
     def begin(self, id: str, model: str) -> None:
         """The role chunk. The id stays for the whole stream."""
         self._open(id)
         self._delta(b'{"role":"assistant"}')
+
+    def choice(self, index: int) -> None:
+        """The chunks that follow are of this choice; its role chunk comes first."""
+        self._choice = b'{"index":%d,"delta":' % index
+        self.frame = Frame(self._before + self._choice + b'{"content":', b"}}]}\n\n")
+        self.tool_frame = None
+        if index not in self._roles:
+            self._roles.add(index)
+            self._delta(b'{"role":"assistant"}')
 
     def _open(self, id: str) -> None:
         self._before = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
@@ -71,12 +86,12 @@ class ChatRenderer(EventRenderer):
             time.time(),
             self._alias,
         )
-        self.frame = Frame(self._before + b'{"index":0,"delta":{"content":', b"}}]}\n\n")
+        self.frame = Frame(self._before + self._choice + b'{"content":', b"}}]}\n\n")
 
     def _delta(self, delta: bytes) -> None:
         if not self._before:
             self._open("")
-        self._out += (self._before, b'{"index":0,"delta":', delta, b"}]}\n\n")
+        self._out += (self._before, self._choice, delta, b"}]}\n\n")
 
     def text(self, text: str) -> None:
         """A content chunk."""
@@ -98,8 +113,8 @@ class ChatRenderer(EventRenderer):
         function = {"name": name, "arguments": ""}
         call = {"index": index, "id": id, "type": "function", "function": function}
         self._delta(b'{"tool_calls":[%b]}' % orjson.dumps(call))
-        before = b'{"index":0,"delta":{"tool_calls":[{"index":%d,"function":{"arguments":' % index
-        self.tool_frame = (index, Frame(self._before + before, b"}}]}}]}\n\n"))
+        before = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index
+        self.tool_frame = (index, Frame(self._before + self._choice + before, b"}}]}}]}\n\n"))
 
     def arguments(self, index: int, fragment: str) -> None:
         """A chunk of arguments."""
@@ -110,8 +125,8 @@ class ChatRenderer(EventRenderer):
         if not self._before:
             self._open("")
         tail = b',"usage":%b' % orjson.dumps(usage_object(usage)) if usage is not None else b""
-        choice = b'{"index":0,"delta":{},"finish_reason":%b}]' % orjson.dumps(reason)
-        self._out += (self._before, choice, tail, b"}\n\n")
+        choice = b'{},"finish_reason":%b}]' % orjson.dumps(reason)
+        self._out += (self._before, self._choice, choice, tail, b"}\n\n")
 
     def usage(self, usage: Usage) -> None:
         """The usage chunk, for a caller that asked for it."""

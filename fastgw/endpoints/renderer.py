@@ -16,6 +16,9 @@ class EventRenderer:
         self.frame: Frame | None = None
         self.tool_frame: tuple[int, Frame] | None = None
 
+    def choice(self, index: int) -> None:
+        """Only chat callers can ask for more than one answer."""
+
     def take(self) -> bytes:
         """The events since the last call."""
         if not self._out:

@@ -51,12 +51,20 @@ def scripted_error(script: Script) -> dict[str, Any]:
 
 
 def generate(request: Mapping[str, Any], script: Script) -> Documents:
-    """The answer to generateContent. Raises Refusal."""
-    return Documents([_document(_parts(request, script), request, script)])
+    """The answer to generateContent: as many candidates as wanted. Raises Refusal."""
+    document = _document(_parts(request, script), request, script)
+    wanted = (request.get("generationConfig") or {}).get("candidateCount", 1)
+    if not isinstance(wanted, int) or not 1 <= wanted <= 8:
+        raise Refusal(400, "generationConfig.candidateCount: must be from 1 to 8")
+    document["candidates"] = [{**document["candidates"][0], "index": index} for index in range(wanted)]
+    return Documents([document])
 
 
 def stream(request: Mapping[str, Any], script: Script) -> Documents:
-    """The answer to streamGenerateContent: a part per document, the reason and the counters with the last."""
+    """The answer to streamGenerateContent: a part per document, the reason and the counters with the last. Raises
+    Refusal."""
+    if (request.get("generationConfig") or {}).get("candidateCount", 1) != 1:
+        raise Refusal(400, "generationConfig.candidateCount: streams have one candidate")
     parts = _parts(request, script)
     whole = _document(parts, request, script)
     events = [{"candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}]} for part in parts[:-1]]

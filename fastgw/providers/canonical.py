@@ -127,13 +127,15 @@ class Completion(ReportsUsage):
 
     `text` None: there is no text at all. `finish` is `stop`, `length`, `tool_calls`, `content_filter` or an upstream's
     own word. `signature` vouches for `reasoning` towards the vendor that issued it. `stop_sequence` is the one that
-    matched, when known.
+    matched, when known. `others` are further answers to the same request (`n`), which only chat callers can ask for;
+    what was used is counted in the first.
     """
 
     __slots__ = (
         "finish",
         "id",
         "model",
+        "others",
         "reasoning",
         "refusal",
         "signature",
@@ -165,6 +167,7 @@ class Completion(ReportsUsage):
         self.reasoning = reasoning
         self.signature = signature
         self.refusal = refusal
+        self.others: list[Completion] = []
         self.tool_calls = tool_calls or []
         self.finish = finish
         self.stop_sequence = stop_sequence
@@ -176,7 +179,8 @@ class Renderer(Protocol):
 
     Order of calls: `begin` once, then pieces in any order, `finish` at most once, `usage` any number of times (the
     counters are the largest seen so far), `end` once after a clean end. Tools are numbered densely from 0 in the order
-    of their `tool` calls; `arguments` may follow in pieces.
+    of their `tool` calls; `arguments` may follow in pieces. Where several answers were asked for (`n`), `choice` says
+    which one the following pieces belong to, the first until then; each has tools and a finish reason of its own.
 
     `frame`: what goes around a piece of text, as long as `text` would write just that and change nothing; None
     otherwise. `tool_frame`: the same for a piece of the arguments of the tool with that number.
@@ -187,6 +191,9 @@ class Renderer(Protocol):
 
     def begin(self, id: str, model: str) -> None:
         """The upstream has begun to answer, under its own id and model name."""
+
+    def choice(self, index: int) -> None:
+        """What follows belongs to this answer."""
 
     def text(self, text: str) -> None:
         """A piece of the answer."""

@@ -22,6 +22,7 @@ class Heard:
         "_room",
         "beyond",
         "calls",
+        "choice",
         "content",
         "end",
         "id",
@@ -40,6 +41,7 @@ class Heard:
         self.room = self._room = KEPT
         self.beyond = 0
         self.id = self.model = ""
+        self.choice = inner.choice
         self.signature = inner.signature
         self.refusal = inner.refusal
         self.end = inner.end

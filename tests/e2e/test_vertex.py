@@ -64,6 +64,13 @@ def test_chat_whole_and_streamed() -> None:
         assert any(chunk.usage is not None for chunk in chunks)
 
 
+def test_every_choice_is_returned() -> None:
+    with mock_upstream(record=10, content="Hello") as mock, gateway(vertex(mock)) as gw, client(gw) as sdk:
+        answer = sdk.chat.completions.create(model="fast-chat", messages=[{"role": "user", "content": "hi"}], n=3)
+        assert sent(mock)[2]["generationConfig"] == {"candidateCount": 3}
+        assert [(choice.index, choice.message.content) for choice in answer.choices] == [(n, "Hello") for n in range(3)]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_tool_loop_returns_the_signature(stream: bool) -> None:
     with mock_upstream(record=10, tool_calls=1) as mock, gateway(vertex(mock)) as gw, client(gw) as sdk:

@@ -19,13 +19,20 @@ def finish_of(reason: object) -> str:
 
 
 def completion_of(body: bytes, model: str) -> Completion:
-    """Read a whole answer: its first candidate. Raises a decode error."""
+    """Read a whole answer, with all of its candidates. Raises a decode error."""
     document = document_of(body)
-    candidate = first_candidate(document)
-    if candidate is None and not blocked(document):
+    found = candidates_of(document)
+    if not found and not blocked(document):
         raise lacks("candidates")
-    found = Completion("", model, text="", usage=usage_of(document.get("usageMetadata")))
-    found.finish = "content_filter" if candidate is None else finish_of(candidate.get("finishReason"))
+    answers = [_completion(candidate, model) for candidate in found]
+    first = answers[0] if answers else Completion("", model, text="", finish="content_filter")
+    first.others = answers[1:]
+    first.usage = usage_of(document.get("usageMetadata"))
+    return first
+
+
+def _completion(candidate: dict[str, Any], model: str) -> Completion:
+    found = Completion("", model, text="", finish=finish_of(candidate.get("finishReason")))
     for part in parts_of(candidate):
         text = part.get("text")
         if isinstance(text, str) and part.get("thought") is True:
@@ -41,11 +48,10 @@ def completion_of(body: bytes, model: str) -> Completion:
     return found
 
 
-def first_candidate(document: dict[str, Any]) -> dict[str, Any] | None:
-    """The first candidate, if there is one."""
+def candidates_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The candidates, as many as were asked for."""
     candidates = document.get("candidates")
-    found = candidates[0] if isinstance(candidates, list) and candidates else None
-    return found if isinstance(found, dict) else None
+    return [one for one in candidates if isinstance(one, dict)] if isinstance(candidates, list) else []
 
 
 def blocked(document: dict[str, Any]) -> bool:
@@ -54,9 +60,9 @@ def blocked(document: dict[str, Any]) -> bool:
     return isinstance(feedback, dict) and feedback.get("blockReason") is not None
 
 
-def parts_of(candidate: dict[str, Any] | None) -> list[dict[str, Any]]:
+def parts_of(candidate: dict[str, Any]) -> list[dict[str, Any]]:
     """The parts of a candidate."""
-    content = candidate.get("content") if candidate is not None else None
+    content = candidate.get("content")
     parts = content.get("parts") if isinstance(content, dict) else None
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 

@@ -1,25 +1,38 @@
 """Gemini's stream: one document of the same shape as a whole answer per event. It ends with the message."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastgw.providers.canonical import Usage
 from fastgw.providers.events import EventDecoder
 from fastgw.providers.heard import Heard
-from fastgw.providers.vertex.gemini.answer import blocked, finish_of, first_candidate, parts_of, usage_of
+from fastgw.providers.vertex.gemini.answer import blocked, candidates_of, finish_of, parts_of, usage_of
 from fastgw.providers.vertex.gemini.tools import tool_call
+
+MAX_CANDIDATES: Final = 128
+"""Answers to one request that are told apart: as many as OpenAI's API knows."""
+
+
+class _Candidate:
+    """How far an answer has come."""
+
+    __slots__ = ("finished", "tools")
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.tools = 0
 
 
 class GeminiDecoder(EventDecoder):
     """Tells a renderer what the stream says."""
 
-    __slots__ = ("_begun", "_finished", "_model", "_tools")
+    __slots__ = ("_begun", "_candidates", "_current", "_model")
 
     def __init__(self, renderer: Heard, model: str) -> None:
         super().__init__(renderer)
         self._model = model
         self._begun = False
-        self._finished = False
-        self._tools = 0
+        self._candidates = {0: _Candidate()}
+        self._current = 0
 
     def read(self, event: dict[str, Any], payload: bytes) -> None:
         """One document."""
@@ -29,23 +42,43 @@ class GeminiDecoder(EventDecoder):
         if not self._begun:
             self._begun = True
             self._renderer.begin("", self._model)
-        candidate = first_candidate(event)
-        for part in parts_of(candidate):
-            self._part(part)
+        found = candidates_of(event)
+        finished = self._finished
         reported = event.get("usageMetadata")
         if isinstance(reported, dict):
             self._raise(usage_of(reported))
-        reason = candidate.get("finishReason") if candidate is not None else None
-        if self._finished:
-            if isinstance(reported, dict):
-                self._renderer.usage(self.usage)
-        elif reason is not None or (candidate is None and blocked(event)):
-            self._finished = True
-            found = finish_of(reason) if candidate is not None else "content_filter"
-            known = self.usage if self.usage.total_tokens else None
-            self._renderer.finish("tool_calls" if found == "stop" and self._tools else found, None, known)
+        for candidate in found:
+            self._read(candidate)
+        if not found and blocked(event) and not self._candidates[0].finished:
+            self._finish(self._candidates[0], "content_filter")
+        if finished and isinstance(reported, dict):
+            self._renderer.usage(self.usage)
 
-    def _part(self, part: dict[str, Any]) -> None:
+    @property
+    def _finished(self) -> bool:
+        return all(one.finished for one in self._candidates.values())
+
+    def _read(self, candidate: dict[str, Any]) -> None:
+        index = candidate.get("index")
+        index = index if type(index) is int and 0 <= index < MAX_CANDIDATES else 0
+        if index != self._current:
+            self._current = index
+            self._renderer.choice(index)
+        state = self._candidates.setdefault(index, _Candidate())
+        for part in parts_of(candidate):
+            self._part(part, state)
+        reason = candidate.get("finishReason")
+        if reason is not None and not state.finished:
+            found = finish_of(reason)
+            self._finish(state, "tool_calls" if found == "stop" and state.tools else found)
+
+    def _finish(self, state: _Candidate, reason: str) -> None:
+        """The counters, which are those of all candidates, come with the last one."""
+        state.finished = True
+        known = self.usage if self.usage.total_tokens and self._finished else None
+        self._renderer.finish(reason, None, known)
+
+    def _part(self, part: dict[str, Any], state: _Candidate) -> None:
         text = part.get("text")
         if isinstance(text, str):
             if text and part.get("thought") is True:
@@ -53,9 +86,9 @@ class GeminiDecoder(EventDecoder):
             elif text:
                 self._renderer.text(text)
         elif (call := tool_call(part)) is not None:
-            self._renderer.tool(self._tools, call.id, call.name)
-            self._renderer.arguments(self._tools, call.arguments)
-            self._tools += 1
+            self._renderer.tool(state.tools, call.id, call.name)
+            self._renderer.arguments(state.tools, call.arguments)
+            state.tools += 1
 
     def _raise(self, reported: Usage) -> None:
         usage = self.usage

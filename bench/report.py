@@ -72,6 +72,22 @@ TABLES: dict[str, tuple[str, str, Sequence[Column]]] = {
         "32 streams at a time, no pause between events; the mock writes every event by itself. CPU is per event.",
         [*CLOSED[:4], ("events/s", number("events_per_second", 0)), ("events per stream", text("events_per_stream"))],
     ),
+    "translated": (
+        "Other dialects",
+        "Streams of 96 pieces of text, 32 at a time, and whole answers, by the caller's dialect and the upstream's "
+        "protocol, next to chat completions from an OpenAI upstream, which are relayed. CPU of a stream is per piece; "
+        "`other` is an OpenAI-compatible vendor without the Responses API.",
+        [
+            ("caller", text("dialect")),
+            ("upstream", text("family")),
+            ("", text("path")),
+            ("CPU / relay", ratio),
+            ("noise of the ratio", noise("ratio_spread")),
+            ("CPU µs per piece", number("cpu_us", 2)),
+            ("whole answer: CPU / relay", number("whole_ratio", 2)),
+            ("CPU µs", number("whole_cpu_us", 1)),
+        ],
+    ),
     "bodies": (
         "Size of the prompt",
         "CPU milliseconds per request, and the slope of the line through all sizes.",

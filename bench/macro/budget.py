@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bench.macro.translation import RELAY
+
 PRODUCT = "fastgw"
 CHAT_RATIO = 2.0
 EVENT_RATIO = 1.6
+TRANSLATED_RATIO = 4.0
 MEGABYTE_MS = 1.0
 WORKERS_RATIO = 1.1
 STREAM_KIB = 20_000 / 1024
 GAP_CADENCES = 10
+REQUIRED = ("chat from anthropic", "messages from openai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,16 @@ def judge(report: dict[str, Any]) -> list[Verdict]:
     body = first(report, "bodies", prompt_bytes=1_000_000)
     one, two = first(report, "workers", workers=1), first(report, "workers", workers=2)
     stream = first(report, "streams")
+    pairs = {row["pair"]: row for row in report["scenarios"].get("translated", [])}
     scale = two["cpu_us"] / one["cpu_us"] if one and two else None
     return [
         Verdict("chat", "CPU per chat request, c = 32", CHAT_RATIO, chat.get("ratio"), "x nginx"),
         Verdict("sse", "CPU per SSE event", EVENT_RATIO, sse.get("ratio"), "x nginx"),
+        *[
+            Verdict("translated", f"CPU per piece, {pair}", TRANSLATED_RATIO, row.get("ratio"), "x relay")
+            for pair, row in ({name: pairs.get(name, {}) for name in REQUIRED} | pairs).items()
+            if pair != RELAY
+        ],
         Verdict("bodies", "CPU for a 1 MB prompt", MEGABYTE_MS, body["cpu_us"] / 1e3 if body else None, "ms"),
         Verdict("workers", "CPU per request, 2 workers against 1", WORKERS_RATIO, scale, "x"),
         Verdict(

@@ -42,8 +42,10 @@ def compare(
     effort: Effort,
     cpus: frozenset[int],
     units: int = 1,
+    yardstick: str = YARDSTICK,
 ) -> list[dict[str, Any]]:
-    """One row per target. `units` divides CPU: the events of a stream, or 1.
+    """One row per target. `units` divides CPU: the events of a stream, or 1. `yardstick`: the target that others are
+    compared with.
 
     Ratios are formed within a round, then the median is taken, so that drift of the machine cancels out.
     """
@@ -56,8 +58,8 @@ def compare(
             one.samples.append(sample)
             one.cpu_us.append(spent * 1e6 / sample.requests / units)
     baseline = next((one for one in series if one.target.name == MOCK), None)
-    yardstick = {one.target.workers: one for one in series if one.target.name == YARDSTICK}
-    return [row(one, baseline, yardstick.get(one.target.workers), connections) for one in series]
+    others = {one.target.workers: one for one in series if one.target.name == yardstick}
+    return [row(one, baseline, others.get(one.target.workers), connections) for one in series]
 
 
 def warm(target: Target, request: Request, connections: int, effort: Effort, cpus: frozenset[int]) -> Series:

@@ -15,6 +15,7 @@ from bench.macro.load import closed_loop, finish, generator, start_generator
 from bench.macro.placement import pinned
 from bench.macro.procs import Failed
 from bench.macro.targets import Target, ask, count_events, running
+from bench.macro.translation import translated
 from bench.peers import Peer
 from bench.peers.fastgw import Fastgw, FastgwLogging
 
@@ -265,6 +266,7 @@ SCENARIOS: dict[str, Callable[[Kinds, Effort], Rows]] = {
     "chat": chat,
     "logging": logging,
     "sse": sse,
+    "translated": translated,
     "bodies": bodies,
     "workers": workers,
     "latency": latency,

@@ -22,10 +22,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Mock:
-    def __init__(self, cpus: frozenset[int]) -> None:
+    def __init__(self, cpus: frozenset[int], *options: str) -> None:
         self.port = free_port()
         self._directory = Path(tempfile.mkdtemp(prefix="bench-mock-"))
-        argv = [sys.executable, "-m", "fastgw.mock", "--port", str(self.port)]
+        argv = [sys.executable, "-m", "fastgw.mock", "--port", str(self.port), *options]
         self._process = Process(argv, self._directory / "output.log", cpus, {"PYTHONPATH": str(ROOT)})
         self._process.wait_until(lambda: listening(self.port), f"listener on port {self.port}")
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -34,8 +35,6 @@ class Fastgw(Peer):
         return ALIAS_PREFIX + name
 
     def command(self, directory: Path, upstream: int, workers: int) -> list[str]:
-        from bench.macro.upstream import MODELS
-
         config = {
             "namespace": "default",
             "resources_file": str(directory / "resources.yaml"),
@@ -44,7 +43,14 @@ class Fastgw(Peer):
             "admin": {"enabled": False},
             "observability": {"log_level": self.log_level, "metrics": {"prometheus": {"enabled": False}}},
         }
-        resources = {
+        (directory / "config.yaml").write_text(yaml.safe_dump(config))
+        (directory / "resources.yaml").write_text(yaml.safe_dump(self.resources(upstream)))
+        return [sys.executable, "-m", "fastgw", "--config", str(directory / "config.yaml")]
+
+    def resources(self, upstream: int) -> dict[str, Any]:
+        from bench.macro.upstream import MODELS
+
+        return {
             "_format_version": "1",
             "provider_keys": [
                 {
@@ -67,9 +73,6 @@ class Fastgw(Peer):
                 }
             ],
         }
-        (directory / "config.yaml").write_text(yaml.safe_dump(config))
-        (directory / "resources.yaml").write_text(yaml.safe_dump(resources))
-        return [sys.executable, "-m", "fastgw", "--config", str(directory / "config.yaml")]
 
     def environment(self) -> dict[str, str]:
         return {"PYTHONPATH": str(ROOT)}

@@ -63,6 +63,19 @@ def test_lost_stream_is_no_pass() -> None:
     assert not verdict(report, "streams")
 
 
+def test_translated_streams_have_a_limit_each() -> None:
+    report = sample(1.0)
+    row = {"target": "fastgw", "dialect": "chat", "family": "anthropic", "pair": "chat from anthropic", "ratio": 4.1}
+    report["scenarios"]["translated"] = [row, {**row, "pair": "chat from vertex", "ratio": 2.0}]
+    found = {one.name: one.kept for one in judge(report) if one.scenario == "translated"}
+    assert found == {
+        "CPU per piece, chat from anthropic": False,
+        "CPU per piece, messages from openai": False,
+        "CPU per piece, chat from vertex": True,
+    }
+    assert "| chat | anthropic | **4.10** |" in render(report)
+
+
 def test_report_shows_ratio_noise_and_what_is_missing() -> None:
     text = render(json.loads(json.dumps(sample(1.87))))
     assert "| fastgw | 32 | **1.87** | 2 % |" in text

@@ -30,8 +30,8 @@ OPERATIONS: tuple[adapter.Operation, ...] = (
     "messages/count_tokens",
     "responses",
 )
-SINGLE_TARGET: tuple[adapter.Operation, ...] = ("completions", "embeddings")
-"""Operations that no group, ensemble or router serves."""
+GROUPED: tuple[adapter.Operation, ...] = ("messages", "messages/count_tokens", "responses")
+"""Operations that groups serve, and neither ensembles nor routers. Chat is served by all of them, the rest by none."""
 
 
 Trusts = dict[str, tuple[KeyTrust, ssl.SSLContext]]
@@ -139,7 +139,7 @@ class Compiler:
             try:
                 operations[operation] = self._operation(operation, model, key)
             except GatewayError as error:
-                flaws[operation] = flaw(error)
+                flaws[operation] = flaw(error, model.display_name)
         return operations, flaws
 
     def _operation(self, operation: adapter.Operation, model: Model, key_row: Row[ProviderKey] | None) -> Operation:
@@ -199,7 +199,7 @@ class Compiler:
 def virtual(operation: adapter.Operation, model: Model) -> GatewayError:
     """What a call of a model that other models serve gets."""
     name = quoted(model.display_name)
-    if operation not in SINGLE_TARGET:
+    if operation == "chat/completions" or (operation in GROUPED and model.shape == "routing"):
         reason = f"model {name} is a {VIRTUAL[model.shape].label}, which this version does not serve"
         return GatewayError(503, "provider_unavailable", reason, fault="gateway")
     reason = f"model {name} has no provider (routing models can't be dispatched directly)"
@@ -208,13 +208,15 @@ def virtual(operation: adapter.Operation, model: Model) -> GatewayError:
     return invalid_request(reason, param="model", code="invalid_parameter")
 
 
-def flaw(error: GatewayError) -> Callable[[], GatewayError]:
-    """The error afresh for each request: a raised exception keeps what it passed through."""
+def flaw(error: GatewayError, pattern: str) -> Callable[[str], GatewayError]:
+    """The error afresh for each request, made of the name that it asks for: a raised exception keeps what it passed
+    through. In backquotes an error has the requested name, of which `pattern` is the model's."""
     # The closure must not keep this one either: its traceback leads to every resource of its configuration.
     status, kind, message, fault = error.status, error.type, error.message, error.fault
     code, param, cause = error.code, error.param, error.cause
 
-    def fresh() -> GatewayError:
-        return GatewayError(status, kind, message, fault=fault, code=code, param=param, cause=cause)
+    def fresh(alias: str) -> GatewayError:
+        told = message.replace(f"`{pattern}`", f"`{alias}`")
+        return GatewayError(status, kind, told, fault=fault, code=code, param=param, cause=cause)
 
     return fresh

@@ -38,7 +38,7 @@ async def dispatch(ex: Exchange, call: Call, target: Target) -> None:
         ex.dispatched = monotonic()
         try:
             if operation is None:
-                raise target.flaws[call.operation]()
+                raise target.flaws[call.operation](call.model)
             await attempt(ex, call, target, operation, fresh)
             return
         except GatewayError as failure:

@@ -82,7 +82,7 @@ class Operation:
     own: bool = True
 
 
-Flaws = dict[str, Callable[[], GatewayError]]
+Flaws = dict[str, Callable[[str], GatewayError]]
 
 
 class Labels:

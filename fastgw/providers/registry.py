@@ -47,7 +47,7 @@ def adapter_for(operation: Operation, model: Model, key: ProviderKey) -> Adapter
     what, without = NOT_OFFERED.get(operation, ("", frozenset()))
     if family in without:
         raise GatewayError(501, "not_implemented", f"this provider does not support {what}", fault="gateway")
-    if operation == "messages/count_tokens" and family in ADAPTERS and family != "anthropic":
+    if operation == "messages/count_tokens" and family != "anthropic":
         raise invalid_request(
             f"model `{model.display_name}` is not backed by an Anthropic-protocol upstream; "
             "/v1/messages/count_tokens requires a model whose provider key uses the anthropic adapter"

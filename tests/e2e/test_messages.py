@@ -140,16 +140,17 @@ def test_count_tokens(world: Families, client: anthropic.Anthropic, http: httpx2
     sent = world.sent()
     assert sent["path"] == "/v1/messages/count_tokens"
     assert json.loads(sent["body"])["model"] == UPSTREAM[CLAUDE]
-    with pytest.raises(anthropic.BadRequestError) as caught:
-        client.messages.count_tokens(model=GPT, messages=HI)
-    assert caught.value.body == {
-        "type": "error",
-        "error": {
-            "type": "invalid_request_error",
-            "message": f"request payload is invalid: model `{GPT}` is not backed by an Anthropic-protocol upstream; "
-            "/v1/messages/count_tokens requires a model whose provider key uses the anthropic adapter",
-        },
-    }
+    for model in (GPT, f"{GPT}?a=b", "nova", "gemini"):
+        with pytest.raises(anthropic.BadRequestError) as caught:
+            client.messages.count_tokens(model=model, messages=HI)
+        assert caught.value.body == {
+            "type": "error",
+            "error": {
+                "type": "invalid_request_error",
+                "message": f"request payload is invalid: model `{model}` is not backed by an Anthropic-protocol "
+                "upstream; /v1/messages/count_tokens requires a model whose provider key uses the anthropic adapter",
+            },
+        }
     answer = http.post("/v1/messages/count_tokens", json={"model": CLAUDE, "messages": HI})
     assert set(answer.json()) == {"input_tokens"}
 

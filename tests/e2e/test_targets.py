@@ -80,7 +80,7 @@ CASES = [
     Case(
         None,
         "k",
-        (CHAT, TEXT, EMBED, *BRIDGED, COUNT),
+        (CHAT, TEXT, EMBED, *BRIDGED),
         503,
         "provider_unavailable",
         "no bridge registered for provider",
@@ -297,14 +297,17 @@ CASES = [
         Case(adapter, secret, (EMBED,), 501, "not_implemented", "this provider does not support embeddings", base=where)
         for adapter, secret, where in (("anthropic", "k", "http://127.0.0.1:1"), ("azure-openai", "k", "r"))
     ),
-    Case(
-        "openai",
-        "k",
-        (COUNT,),
-        400,
-        "invalid_request_error",
-        INVALID + "model `MODEL` is not backed by an Anthropic-protocol upstream; /v1/messages/count_tokens requires a "
-        "model whose provider key uses the anthropic adapter",
+    *(
+        Case(
+            adapter,
+            "k",
+            (COUNT,),
+            400,
+            "invalid_request_error",
+            INVALID + "model `MODEL` is not backed by an Anthropic-protocol upstream; /v1/messages/count_tokens "
+            "requires a model whose provider key uses the anthropic adapter",
+        )
+        for adapter in ("openai", "bedrock", None)
     ),
 ]
 

@@ -76,6 +76,16 @@ def test_operations_for_single_targets(running: Gateway, path: str) -> None:
     )
 
 
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", "/v1/responses"])
+def test_operations_for_targets_and_groups(running: Gateway, path: str) -> None:
+    assert call(running, path, "panel") == (
+        400,
+        "request payload is invalid: model `panel` is an ensemble model; only /v1/chat/completions is supported",
+    )
+    reason = "has no provider (routing models can't be dispatched directly)"
+    assert call(running, path, "by-meaning*") == (400, f'request payload is invalid: model "by-meaning*" {reason}')
+
+
 def test_a_virtual_model_is_no_wildcard(running: Gateway) -> None:
     assert call(running, "/v1/chat/completions", "by-meaning-x") == (404, 'model "by-meaning-x" not found')
 

@@ -1,5 +1,6 @@
 """Translated answers as messages of the Messages API."""
 
+from secrets import token_hex
 from typing import Any, Final
 
 import orjson
@@ -26,7 +27,7 @@ def usage_object(usage: Usage) -> dict[str, int]:
 
 
 def message(completion: Completion, alias: str, names: dict[str, str]) -> bytes:
-    """A whole answer. `names`: tool names that were cut, and what they were."""
+    """A whole answer, under the upstream's id if it has one. `names`: tool names that were cut, and what they were."""
     content: list[dict[str, Any]] = []
     if completion.reasoning:
         signature = completion.signature or ""
@@ -40,7 +41,7 @@ def message(completion: Completion, alias: str, names: dict[str, str]) -> bytes:
             content.append({"type": "tool_use", "id": call.id, "name": name, "input": load_object(call.arguments)})
     return orjson.dumps(
         {
-            "id": completion.id,
+            "id": completion.id or f"msg_{token_hex(16)}",
             "type": "message",
             "role": "assistant",
             "model": alias,

@@ -104,7 +104,7 @@ async def test_a_provider_key_takes_its_models_with_it(rows: Rows) -> None:
     assert native.labels is not a.labels, "here they do: the messages of a native relay are counted under its family"
     third = rows.change(deletes=[("provider_keys", "k")])
     gone = third.model("a")
-    assert gone is not None and "unknown provider_key_id" in gone.flaws["embeddings"]().message
+    assert gone is not None and "unknown provider_key_id" in gone.flaws["embeddings"]("m").message
     assert place(rows.change({"provider_keys": {"k": KEY}}).model("a")) == ("one.example", True)
 
 

@@ -45,7 +45,7 @@ def compiled(settings: Config, key: ProviderKey | None, model: Model = DIRECT) -
 
 
 def told(target: Target, operation: str) -> tuple[int, str, str]:
-    error = target.flaws[operation]()
+    error = target.flaws[operation](target.name)
     return error.status, error.type, error.message
 
 
@@ -55,7 +55,7 @@ def test_a_key_that_does_not_exist() -> None:
     assert not target.operations
     for operation in ("chat/completions", "completions", "embeddings"):
         assert told(target, operation) == (400, "invalid_request_error", message)
-        error = target.flaws[operation]()
+        error = target.flaws[operation](target.name)
         assert (error.param, error.code) == ("model", "invalid_parameter")
 
 
@@ -79,7 +79,7 @@ def test_models_that_are_served_by_others_have_no_single_target(shape: str, oper
     if shape == "ensemble":
         message = 'model `a "b"` is an ensemble model; only /v1/chat/completions is supported'
     assert told(target, operation) == (400, "invalid_request_error", f"request payload is invalid: {message}")
-    error = target.flaws[operation]()
+    error = target.flaws[operation](target.name)
     assert (error.param, error.code) == ("model", "invalid_parameter")
 
 
@@ -88,7 +88,7 @@ def test_operations_that_a_family_does_not_have(adapter: Any) -> None:
     target = compiled(config(), ProviderKey(display_name="k", api_key="s", api_base=BASE, adapter=adapter))
     message = "this provider does not support text completions"
     assert told(target, "completions") == (501, "not_implemented", message)
-    assert ("embeddings" in target.flaws and target.flaws["embeddings"]().status == 501) == (
+    assert ("embeddings" in target.flaws and target.flaws["embeddings"]("m").status == 501) == (
         adapter in ("anthropic", "azure-openai")
     )
 
@@ -132,7 +132,7 @@ def test_trust_that_is_gone_is_an_error_of_those_who_need_it(gone: Config) -> No
     target = compiled(gone, ProviderKey(display_name="k", api_key="s", api_base=BASE, adapter="openai"))
     message = "bridge is misconfigured: upstream.tls cannot be used"
     assert told(target, "embeddings") == (500, "config_error", message)
-    cause = target.flaws["embeddings"]().cause
+    cause = target.flaws["embeddings"]("m").cause
     assert cause is not None
     assert "ca.pem" in cause
     plain = ProviderKey(display_name="k", api_key="s", api_base="http://up.example", adapter="openai")
@@ -140,13 +140,14 @@ def test_trust_that_is_gone_is_an_error_of_those_who_need_it(gone: Config) -> No
 
 
 def test_a_flaw_is_told_whole_and_afresh() -> None:
-    made = flaw(GatewayError(400, "t", "m", param="model", code="c", fault="gateway"))
-    one, other = made(), made()
+    made = flaw(GatewayError(400, "t", '"a*" `a*`', param="model", code="c", fault="gateway"), "a*")
+    one, other = made("a*"), made("a-b")
     assert one is not other
+    assert other.message == '"a*" `a-b`'
     assert (one.status, one.type, one.message, one.param, one.code, one.fault) == (
         400,
         "t",
-        "m",
+        '"a*" `a*`',
         "model",
         "c",
         "gateway",

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.families import CITY, CLAUDE, UPSTREAM, Families, families
 
+pytestmark = pytest.mark.any_workers
+
 MESSAGES: list[Any] = [{"role": "user", "content": "Say something."}]
 TOOLS: list[Any] = [{"type": "function", "function": {"name": "weather", "parameters": CITY}}]
 

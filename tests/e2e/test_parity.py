@@ -21,6 +21,8 @@ from tests.support.sdk import (
     script,
 )
 
+pytestmark = pytest.mark.any_workers
+
 PARSEABLE = ("plain", "choices", "parallel_tools", "json_schema", "logprobs", "unicode", "conversation")
 
 

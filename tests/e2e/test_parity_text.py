@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.sdk import ALIAS, MESSAGES, UPSTREAM_MODEL, Stack, comparable, script
 
+pytestmark = pytest.mark.any_workers
+
 TEXTS = ["first", "zwei ✓", "x" * 5000]
 INPUTS: dict[str, Any] = {
     "text": "a text",

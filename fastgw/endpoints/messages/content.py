@@ -56,11 +56,15 @@ def result_content(block: Block, index: str, place: str) -> Content:
         content, places = parts(blocks_of(content, f"{index}.content"), f"{place}.content")
     if not isinstance(content, str | list):
         content = ""
-    if block.get("is_error") is not True:
+    if block.get("is_error") is True:
+        failed = isinstance(content, str)
+        content = f"Error: {content}" if failed else [{"type": "text", "text": "Error: "}, *content]
+        places = [] if failed else [place, *places]
+    if block.get("cache_control") is None or not content:
         return Content(content, places)
     if isinstance(content, str):
-        return Content(f"Error: {content}", [])
-    return Content([{"type": "text", "text": "Error: "}, *content], [place, *places])
+        content, places = [{"type": "text", "text": content}], [place]
+    return Content([*content[:-1], _marked({**content[-1]}, block)], places)
 
 
 def _part(block: Block) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import orjson
 
 from fastgw.core.errors import GatewayError, invalid_request, invalid_upstream
 from fastgw.providers.anthropic.content import Block, blocks, is_text, text_block
+from fastgw.providers.calls import PLAIN, call_id
 from fastgw.providers.canonical import Chat
 
 _SYSTEM: Final = ("system", "developer")
@@ -24,10 +25,18 @@ def conversation(chat: Chat) -> tuple[str | list[Block] | None, list[Block]]:
     for index, message in enumerate(messages[leading:], leading):
         role, content = _turn(message, index)
         if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += content
+            held = turns[-1]["content"]
+            # Results must come first, also behind a system message that became a user's.
+            at = len(held) if message["role"] != "tool" or held[-1]["type"] == "tool_result" else _results(held)
+            held[at:at] = content
         else:
             turns.append({"role": role, "content": content})
     return _system(messages[:leading]), turns
+
+
+def _results(content: list[Block]) -> int:
+    """How many results a turn begins with."""
+    return next((at for at, block in enumerate(content) if block["type"] != "tool_result"), len(content))
 
 
 def _role(message: object, index: int) -> str:
@@ -83,7 +92,7 @@ def _uses(calls: object) -> list[Block]:
         name = function.get("name") if isinstance(function, dict) else None
         if isinstance(function, dict) and call.get("id") and name:
             arguments = parsed(function.get("arguments"))
-            made.append({"type": "tool_use", "id": call["id"], "name": name, "input": arguments})
+            made.append({"type": "tool_use", "id": call_id(str(call["id"]), PLAIN), "name": name, "input": arguments})
     return made
 
 
@@ -104,4 +113,12 @@ def _result(message: dict[str, Any], param: str) -> Block:
         raise error
     content = message.get("content")
     made: str | list[Block] = content if isinstance(content, str) else blocks(content, param)
-    return {"type": "tool_result", "tool_use_id": identity, "content": made or ""}
+    markers: list[Any] = []
+    if isinstance(made, list) and any("cache_control" in one for one in made):
+        markers = [one["cache_control"] for one in made if "cache_control" in one]
+        made = [{name: value for name, value in one.items() if name != "cache_control"} for one in made]
+    result: Block = {"type": "tool_result", "tool_use_id": call_id(identity, PLAIN), "content": made or ""}
+    if markers:
+        # What is cached ends with a block of the turn, not inside of one.
+        result["cache_control"] = markers[-1]
+    return result

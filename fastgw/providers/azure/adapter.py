@@ -7,7 +7,7 @@ from fastgw.providers.adapter import Endpoint, Operation
 from fastgw.providers.azure.credential import credential
 from fastgw.providers.azure.endpoint import API_VERSION, VERSION_FIELD, deployment_url, resource_root
 from fastgw.providers.bridge import bridged
-from fastgw.providers.openai.endpoint import marked
+from fastgw.providers.openai.endpoint import marked, official
 from fastgw.providers.openai.translate import ChatTranslator
 from fastgw.providers.place import request_head
 from fastgw.resources.models import Model, ProviderKey
@@ -36,7 +36,9 @@ class Adapter:
             request_head(url, fields, namespace),
             request_head(url, {**fields, "Accept": "text/event-stream"}, namespace),
             "azure",
-            None if native else bridged(partial(ChatTranslator, vendor=key.provider.strip().lower())),
+            None
+            if native
+            else bridged(partial(ChatTranslator, vendor=key.provider.strip().lower(), strict=official(url))),
             grant=None if isinstance(secret, str) else secret,
             marked=marked(key),
         )

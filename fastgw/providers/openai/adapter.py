@@ -5,7 +5,7 @@ from typing import Final
 
 from fastgw.providers.adapter import Endpoint, Operation
 from fastgw.providers.bridge import bridged
-from fastgw.providers.openai.endpoint import OpenAIOperation, endpoint_url, head, marked
+from fastgw.providers.openai.endpoint import OpenAIOperation, endpoint_url, head, marked, official
 from fastgw.providers.openai.responses import responses_head, responses_url, speaks_responses
 from fastgw.providers.openai.translate import ChatTranslator
 from fastgw.resources.models import Model, ProviderKey
@@ -41,6 +41,8 @@ class Adapter:
             head(url, key.api_key, namespace, stream=False),
             head(url, key.api_key, namespace, stream=True),
             "openai",
-            bridged(partial(ChatTranslator, vendor=key.provider.strip().lower())) if path is None else None,
+            bridged(partial(ChatTranslator, vendor=key.provider.strip().lower(), strict=official(url)))
+            if path is None
+            else None,
             marked=marked(key),
         )

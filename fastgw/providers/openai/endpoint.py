@@ -10,6 +10,7 @@ OpenAIOperation = Literal["chat/completions", "completions", "embeddings", "imag
 
 DEFAULT_BASE: Final = "https://api.openai.com/v1"
 _OFFICIAL_HOST: Final = "api.openai.com"
+_OFFICIAL_HOSTS: Final = (".api.openai.com", ".azure.com", ".azure.us", ".azure.cn")
 
 # Longest first: `/completions` also ends `/chat/completions`.
 SUFFIXES: Final = (
@@ -40,6 +41,11 @@ def endpoint_url(api_base: str | None, provider: str, operation: OpenAIOperation
     if not path and base.standard and base.host == _OFFICIAL_HOST:
         path = "/v1"
     return base.at(f"{path}/{operation}")
+
+
+def official(url: UpstreamURL) -> bool:
+    """Whether OpenAI itself is there, or Microsoft's edition of it: other upstreams with this API take more."""
+    return url.host.endswith(_OFFICIAL_HOSTS) or url.host == _OFFICIAL_HOST
 
 
 def head(url: UpstreamURL, secret: str, namespace: str, *, stream: bool) -> bytes:

@@ -16,8 +16,8 @@ class ChatTranslator:
 
     __slots__ = ("_body", "_path")
 
-    def __init__(self, chat: Chat, target: Any, stream: bool, *, vendor: str) -> None:
-        self._body = chat_body(chat, target.model_name, stream, vendor)
+    def __init__(self, chat: Chat, target: Any, stream: bool, *, vendor: str, strict: bool = False) -> None:
+        self._body = chat_body(chat, target.model_name, stream, vendor, strict=strict)
         self._path: tuple[bytes, ...] = target.overrides.reasoning_path if target.overrides is not None else ()
 
     def request(self) -> bytes:

@@ -15,6 +15,7 @@ from fastgw.providers.anthropic.request import THINKING_BUDGET
 from fastgw.providers.anthropic.tools import JSON_HINT, has_formats, schema_of
 from fastgw.providers.bedrock.converse import tools
 from fastgw.providers.bedrock.converse.content import blocks, cache_points, name_apart, plain
+from fastgw.providers.calls import PLAIN, call_id
 from fastgw.providers.canonical import Chat
 
 _INFERENCE: Final = (
@@ -24,6 +25,10 @@ _INFERENCE: Final = (
     ("top_p", "topP"),
     ("stop", "stopSequences"),
 )
+
+
+EMPTY: Final = "(empty)"
+"""What a tool has given back that has given nothing back."""
 
 
 class Options(NamedTuple):
@@ -139,13 +144,20 @@ def _conversation(chat: Chat) -> tuple[list[Block], list[Block]]:
         else:
             raise invalid_request("invalid JSON request body", param=f"{where}.role", code="invalid_parameter")
         spoken = "assistant" if role == "assistant" else "user"
-        if made and turns and turns[-1]["role"] == spoken:
-            # An empty text can only stand alone.
-            together = turns[-1]["content"] + made
-            turns[-1]["content"] = [one for one in together if one.get("text") != ""] or made
-        elif made:
+        if not made:
+            continue
+        if not turns or turns[-1]["role"] != spoken:
             turns.append({"role": spoken, "content": made})
+        elif _blank(turns[-1]["content"]):
+            # An empty text can only stand alone.
+            turns[-1]["content"] = made
+        elif not _blank(made):
+            turns[-1]["content"] += made
     return system, turns
+
+
+def _blank(content: list[Block]) -> bool:
+    return len(content) == 1 and content[0].get("text") == ""
 
 
 def _system(content: object) -> list[Block]:
@@ -169,9 +181,9 @@ def _assistant(message: dict[str, Any], param: str) -> list[Block]:
         name = function.get("name") if isinstance(function, dict) else None
         if isinstance(function, dict) and call.get("id") and name:
             given = parsed(function.get("arguments"))
-            uses.append({"toolUse": {"toolUseId": call["id"], "name": name, "input": given}})
-    made = blocks(message.get("content"), param)
-    return [one for one in made if one.get("text") != ""] + uses if uses else made
+            uses.append({"toolUse": {"toolUseId": call_id(str(call["id"]), PLAIN), "name": name, "input": given}})
+    # Nothing said is no turn: blank texts are refused.
+    return [one for one in blocks(message.get("content"), param) if one.get("text", "x").strip()] + uses
 
 
 def _result(message: dict[str, Any], param: str) -> list[Block]:
@@ -181,7 +193,9 @@ def _result(message: dict[str, Any], param: str) -> list[Block]:
     made = blocks(message.get("content"), param)
     points = [one for one in made if "cachePoint" in one]
     content = [one for one in made if "cachePoint" not in one]
-    return [{"toolResult": {"toolUseId": identity, "content": content}}, *points]
+    # Blank texts are refused, inside of results too.
+    content = [{"text": EMPTY} if one.get("text", EMPTY).strip() == "" else one for one in content] or [{"text": EMPTY}]
+    return [{"toolResult": {"toolUseId": call_id(identity, PLAIN), "content": content}}, *points]
 
 
 def _inference(chat: Chat, options: Options) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Functions, calls and results in Gemini's terms.
 
 Gemini's calls have no ids, and some carry a signature that must come back with the call. Both live in the id that
-callers get and send back: `call_<hex>` alone, or followed by `~` and the signature.
+callers get and send back: `call_<hex>` alone, or followed by `_` and the signature in base64url without padding (RFC
+4648 §5). Other providers, who may answer the next turn, take no other characters in an id.
 (https://ai.google.dev/gemini-api/docs/thought-signatures)
 """
 
+import re
 import secrets
 from operator import itemgetter
 from typing import Any, Final
@@ -16,7 +18,8 @@ from fastgw.providers.canonical import ToolCall
 from fastgw.providers.vertex.gemini.content import Part, plain
 from fastgw.providers.vertex.gemini.schema import cleaned
 
-SIGNED: Final = "~"
+_SIGNED: Final = re.compile(r"call_[0-9a-f]{24}_([A-Za-z0-9_-]+)")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 SIGNING: Final = "gemini-3"
 """How the names of models begin that demand signatures."""
 UNSIGNED: Final = "skip_thought_signature_validator"
@@ -82,8 +85,7 @@ class Calls:
             id = call.get("id")
             if isinstance(id, str):
                 self._names[id], self._places[id] = function["name"], len(made)
-                _, marked, signature = id.partition(SIGNED)
-                if marked:
+                if (signature := _signature(id)) is not None:
                     part["thoughtSignature"] = signature
             if signed and not made:
                 part.setdefault("thoughtSignature", UNSIGNED)
@@ -119,7 +121,16 @@ def tool_call(part: dict[str, Any]) -> ToolCall | None:
         return None
     id = f"call_{secrets.token_hex(12)}"
     signature = part.get("thoughtSignature")
-    if isinstance(signature, str) and signature:
-        id += SIGNED + signature
+    if isinstance(signature, str) and _BASE64.fullmatch(signature):
+        id += "_" + signature.rstrip("=").replace("+", "-").replace("/", "_")
     arguments = call.get("args")
     return ToolCall(id, call["name"], orjson.dumps(arguments if isinstance(arguments, dict) else {}).decode())
+
+
+def _signature(id: str) -> str | None:
+    """The signature in the id of a call."""
+    found = _SIGNED.fullmatch(id)
+    if found is None:
+        return None
+    text = found[1].replace("-", "+").replace("_", "/")
+    return text + "=" * (-len(text) % 4)

@@ -52,14 +52,16 @@ def _system(messages: list[Any]) -> str | list[Block] | None:
         return None
     contents = [message.get("content") for message in messages]
     typed: list[Block] = []
-    if any(isinstance(content, list) for content in contents):
-        for index, content in enumerate(contents):
-            if isinstance(content, str):
-                typed.append(text_block(content))
-            else:
-                typed += filter(is_text, blocks(content, f"messages[{index}].content"))
-        if any(isinstance(content, list) and blocks(content, "") for content in contents):
-            return typed
+    survived = False
+    for index, content in enumerate(contents):
+        if not isinstance(content, str):
+            found = list(filter(is_text, blocks(content, f"messages[{index}].content")))
+            survived = survived or bool(found)
+            typed += found
+        elif content.strip():  # blank texts are refused as blocks
+            typed.append(text_block(content))
+    if survived:
+        return typed
     texts = (content if isinstance(content, str) else _text(content) for content in contents)
     return "\n\n".join(texts) or None
 

@@ -29,6 +29,7 @@ _MAPPED: Final = frozenset(
         "parallel_tool_calls",
         "stop",
         "user",
+        "safety_identifier",
         "reasoning_effort",
         "response_format",
     }
@@ -47,6 +48,9 @@ _DROPPED: Final = frozenset(
         "modalities",
         "audio",
         "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "verbosity",
     }
 )
 
@@ -124,8 +128,9 @@ def _add_extras(body: dict[str, Any], chat: Chat) -> None:
     stop = chat.get("stop")
     if stop is not None and "stop_sequences" not in body:
         body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
-    if isinstance(chat.get("user"), str) and "metadata" not in body:
-        body["metadata"] = {"user_id": chat["user"]}
+    user = chat.get("safety_identifier") or chat.get("user")  # the latter is deprecated in favour of the former
+    if isinstance(user, str) and "metadata" not in body:
+        body["metadata"] = {"user_id": user}
 
 
 def _add_thinking(body: dict[str, Any], chat: Chat) -> None:

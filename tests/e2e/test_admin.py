@@ -465,6 +465,7 @@ def test_a_worker_that_dies_costs_its_answers_only(mock: Mock) -> None:
             streaming.send(played(chat_request("fast-chat", stream=True, tokens=500, cadence_ms=20)))
             waiting.send(played(chat_request("fast-chat", latency_ms=60_000)))
             mock.wait(lambda stats: stats["open_streams"] >= 1 and stats["requests"] >= 2)
+            assert streaming.socket.recv(1, socket.MSG_PEEK)  # the answer has begun
             (victim,) = admin.gw.workers()
             os.kill(victim, signal.SIGKILL)
             # Half of an answer must not look complete; where nothing was said there is an error.

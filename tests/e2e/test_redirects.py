@@ -45,11 +45,10 @@ class Place(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-@pytest.fixture
-def places() -> Iterator[tuple[Any, Any]]:
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Any, Any]]:
     servers: list[Any] = [ThreadingHTTPServer(("127.0.0.1", 0), Place) for _ in range(2)]
     for server in servers:
-        server.seen, server.extra, server.plan = [], [], {}
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield servers[0], servers[1]
     for server in servers:
@@ -58,8 +57,15 @@ def places() -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.fixture
-def client(places: tuple[Any, Any]) -> Iterator[OpenAI]:
-    document = resources(f"http://127.0.0.1:{places[0].server_port}/v1", retries=0)
+def places(servers: tuple[Any, Any]) -> tuple[Any, Any]:
+    for server in servers:
+        server.seen, server.extra, server.plan = [], [], {}
+    return servers
+
+
+@pytest.fixture(scope="module")
+def client(servers: tuple[Any, Any]) -> Iterator[OpenAI]:
+    document = resources(f"http://127.0.0.1:{servers[0].server_port}/v1", retries=0)
     document["provider_keys"][0]["request"] = {"default_headers": {"x-team": "blue"}, "param_renames": {"n": "m"}}
     with gateway(document) as running:
         with OpenAI(base_url=running.url, api_key=running.api_key, max_retries=0) as sdk:

@@ -10,6 +10,9 @@ _FILTERED: Final = frozenset(
     {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE"}
 )
 
+_SAID: Final = ("candidates", "promptFeedback", "usageMetadata")
+"""Members by one of which an answer without any candidate is known for one: nothing was said."""
+
 
 def finish_of(reason: object) -> str:
     """The finish reason; unknown ones and none mean `stop`."""
@@ -22,10 +25,11 @@ def completion_of(body: bytes, model: str) -> Completion:
     """Read a whole answer, with all of its candidates. Raises a decode error."""
     document = document_of(body)
     found = candidates_of(document)
-    if not found and not blocked(document):
+    if not found and not any(isinstance(document.get(name), dict | list) for name in _SAID):
         raise lacks("candidates")
     answers = [_completion(candidate, model) for candidate in found]
-    first = answers[0] if answers else Completion("", model, text="", finish="content_filter")
+    finish = "content_filter" if blocked(document) else "stop"
+    first = answers[0] if answers else Completion("", model, text="", finish=finish)
     first.others = answers[1:]
     first.usage = usage_of(document.get("usageMetadata"))
     return first

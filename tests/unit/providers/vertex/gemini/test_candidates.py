@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+import pytest
+
+from fastgw.core.errors import UpstreamFailure
 from fastgw.endpoints.chat_render import ChatRenderer, chat_completion
 from fastgw.providers.heard import Heard
 from fastgw.providers.vertex.gemini.answer import completion_of
@@ -72,3 +75,27 @@ def test_an_index_that_is_none_is_the_first() -> None:
     for odd in (-1, 128, True, "1"):
         chunks = streamed({"candidates": [{**candidate(0, {"text": "a"}, reason="STOP"), "index": odd}]})
         assert {chunk["choices"][0]["index"] for chunk in chunks} == {0}
+
+
+@pytest.mark.parametrize(
+    ("document", "finish"),
+    [
+        ({"candidates": []}, "stop"),
+        ({"usageMetadata": COUNTERS}, "stop"),
+        ({"promptFeedback": {"blockReason": "SAFETY"}}, "content_filter"),
+        ({"promptFeedback": {"blockReason": "SAFETY"}, "candidates": [], "usageMetadata": COUNTERS}, "content_filter"),
+    ],
+)
+def test_no_candidate_at_all(document: Any, finish: str) -> None:
+    found = completion_of(json.dumps(document).encode(), "m")
+    assert (found.text, found.finish, found.others) == ("", finish, [])
+    chunks = streamed(document)
+    assert {chunk["choices"][0]["index"] for chunk in chunks} == {0}
+    ends = [one["finish_reason"] for chunk in chunks if (one := chunk["choices"][0]).get("finish_reason")]
+    assert ends == ([finish] if finish == "content_filter" else [])
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"id":"x"}', b'{"candidates":5}'])
+def test_what_is_no_answer(body: bytes) -> None:
+    with pytest.raises(UpstreamFailure, match="missing or mistyped field candidates"):
+        completion_of(body, "m")

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import orjson
-
 from fastgw.core.errors import ClientGone, GatewayError, invalid_request
+from fastgw.core.json import read
 from fastgw.gateway.exchange import Exchange
 
 DRAIN_BYTES = 32 * 1024 * 1024
@@ -109,8 +108,8 @@ def is_json(content_type: bytes | None) -> bool:
 def parsed(body: bytes) -> Any:
     """The value of a body that was accepted by a scan. Raises the 400 for what only that lets pass."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return read(body)
+    except ValueError:
         raise not_json() from None
 
 

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-import orjson
-
 from fastgw.core.errors import UpstreamFailure, decode_error
+from fastgw.core.json import read
 
 
 def document_of(body: bytes, *texts: str) -> dict[str, Any]:
     """The object that an answer is, in which `texts` are strings. Raises a decode error."""
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        document = read(body)
+    except ValueError as error:
         raise decode_error(str(error)) from None
     if not isinstance(document, dict):
         raise decode_error("the document is no object")

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import orjson
-
 from fastgw._speedups.events import PLAIN, EventReader, Frame
+from fastgw.core.json import read
 from fastgw.providers.canonical import Usage
 from fastgw.providers.heard import Heard
 
@@ -66,8 +65,8 @@ class EventDecoder:
             self.marker()
             return
         try:
-            document = orjson.loads(payload)
-        except orjson.JSONDecodeError:
+            document = read(payload)
+        except ValueError:
             self.failure = BAD
             return
         if not isinstance(document, dict):

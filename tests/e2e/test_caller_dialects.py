@@ -271,3 +271,13 @@ def test_a_request_without_a_model_is_counted(world: Families, http: httpx2.Clie
     assert total(after, name, **where) - total(before, name, **where) == 1
     name = "fastgw_usage_events_emitted_total"
     assert total(after, name, status_code="4xx") - total(before, name, status_code="4xx") == events
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/chat/completions"])
+def test_texts_that_were_cut_within_a_character(world: Families, http: httpx2.Client, path: str) -> None:
+    """As programs do that count in UTF-16 units."""
+    text = '"cut \\ud83d"'
+    given = f'"input": {text}' if path == "/v1/responses" else f'"messages": [{{"role": "user", "content": {text}}}]'
+    answer = http.post(path, content=f'{{"model": "nova", "max_tokens": 5, {given}, "unknown": 1e400}}')
+    assert answer.status_code == 200
+    assert json.loads(world.sent()["body"])["messages"] == [{"role": "user", "content": [{"text": "cut \ufffd"}]}]

@@ -1,8 +1,11 @@
 """Texts that are no JSON, or none of the wanted kind."""
 
+import sys
+from typing import Any
+
 import pytest
 
-from fastgw.core.json import load, load_object
+from fastgw.core.json import load, load_object, read
 
 
 @pytest.mark.parametrize("text", ["", b"", "{", b'{"a":1', '{"a":\ud800}', b"\xff", "[1,]", "NaN"])
@@ -25,3 +28,29 @@ def test_objects(text: bytes | str) -> None:
 @pytest.mark.parametrize("given", [None, 1, {"a": 1}, ["{}"]])
 def test_what_is_no_text_is_no_object(given: object) -> None:
     assert load_object(given) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'{"a": [1, 2.5, "x"]}', {"a": [1, 2.5, "x"]}),
+        (b'"a \\ud83d\\ude00 b"', "a \U0001f600 b"),
+        (b'"cut \\ud83d"', "cut \ufffd"),
+        (b'["\\ude00", {"\\ud83d": "\xc3\xa9"}]', ["\ufffd", {"\ufffd": "é"}]),
+        (b"1e400", sys.float_info.max),
+        (b"[-1e400]", [-sys.float_info.max]),
+        (b"1" * 400, sys.float_info.max),
+        (b"1" * 5000, sys.float_info.max),
+        (b'["\\ud83d", 0.30000000000000004, 9007199254740993]', ["\ufffd", 0.30000000000000004, 9007199254740993]),
+    ],
+)
+def test_what_is_valid_is_read(text: bytes, value: Any) -> None:
+    assert read(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[1,]", b"NaN", b"[-Infinity, 1e400]", b"\xff", b"\xef\xbb\xbf1e400", b"[" * 100_000, b"01"]
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read(text)

@@ -5,6 +5,7 @@ of the formats only ``date-time`` is enforced (integer formats bound what decode
 """
 
 import copy
+import functools
 import json
 import re
 from datetime import datetime
@@ -69,6 +70,7 @@ def _open(node: Any) -> None:
             _open(value)
 
 
+@functools.cache
 def ecma(pattern: str) -> str:
     """The expression for Python's ``re``. The schemas have ``$`` only as an anchor."""
     space = "\t\n\x0b\x0c\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"

@@ -1,6 +1,7 @@
 """What the documents claim and a program can check: links, names of files and tests, figures, tables."""
 
 import ast
+import functools
 import importlib
 import re
 import tomllib
@@ -25,6 +26,7 @@ FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 SOURCE = r"(?:fastgw|tests|scripts|bench|config|requirements|docs)/[\w./-]*\.(?:pyx|py|h|sh|md|yaml|toml|lock)"
 
 
+@functools.cache
 def prose(page: str) -> str:
     """A page without its fenced blocks."""
     return FENCE.sub("", (ROOT / page).read_text(encoding="utf-8"))
@@ -43,6 +45,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@functools.cache
 def definitions(path: Path) -> set[str]:
     """Names of functions, classes, methods (plain and as Class::method) and constants of a source file."""
     text = path.read_text(encoding="utf-8")

@@ -51,7 +51,9 @@ def resources(upstream: str, **model: Any) -> dict[str, Any]:
 class Gateway:
     """A running gateway. `base` is the root URL, `url` the base URL for SDKs, `log` the text of stderr so far."""
 
-    def __init__(self, directory: Path, document: dict[str, Any], config: dict[str, Any], environ: dict[str, str]):
+    def __init__(
+        self, directory: Path, document: dict[str, Any] | str, config: dict[str, Any], environ: dict[str, str]
+    ) -> None:
         self.directory = directory
         self.port = free_port()
         self.metrics_port = free_port()
@@ -163,7 +165,7 @@ def merge(into: dict[str, Any], more: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def gateway(
-    document: dict[str, Any],
+    document: dict[str, Any] | str,
     config: dict[str, Any] | None = None,
     environ: dict[str, str] | None = None,
     probe: str = "/readyz",

@@ -1,6 +1,7 @@
 """Translated answers and streams as OpenAI's chat completions."""
 
 import time
+from secrets import token_hex
 from typing import Any
 
 import orjson
@@ -67,7 +68,7 @@ class ChatRenderer(EventRenderer):
         self._roles = {0}  # choices that have had their role chunk
 
     def begin(self, id: str, model: str) -> None:
-        """The role chunk. The id stays for the whole stream."""
+        """The role chunk. The id stays for the whole stream; one is made up where the upstream has none."""
         self._open(id)
         self._delta(b'{"role":"assistant"}')
 
@@ -81,6 +82,8 @@ class ChatRenderer(EventRenderer):
             self._delta(b'{"role":"assistant"}')
 
     def _open(self, id: str) -> None:
+        # OpenAI's Node SDK reads nothing but choices, so no counters, of chunks without an id.
+        id = id or f"chatcmpl-{token_hex(16)}"
         self._before = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
             orjson.dumps(id),
             time.time(),

@@ -264,12 +264,12 @@ def events(wire: bytes) -> list[Any]:
     return found
 
 
-MINTED = re.compile(rb'"(msg|resp|rs|fc|ctc|call)_(?:[0-9a-f]{32}|[0-9a-f]{24})')
+MINTED = re.compile(rb'"(chatcmpl-|(?:msg|resp|rs|fc|ctc|call)_)(?:[0-9a-f]{32}|[0-9a-f]{24})')
 
 
 def fixed(wire: bytes) -> bytes:
     """Bytes without what is made afresh for every answer."""
-    return re.sub(rb'"(created|created_at)":\d+', rb'"\1":0', MINTED.sub(rb'"\1_minted', wire))
+    return re.sub(rb'"(created|created_at)":\d+', rb'"\1":0', MINTED.sub(rb'"\1minted', wire))
 
 
 def settled(document: Any) -> Any:

@@ -124,10 +124,22 @@ CONFIGURATION = [
     *("11", "12.1", "12.2", "12.3", "13", "14"),
 ]
 
+TRANSLATION = [
+    *("1.1", "1.2", "1.3", "2.1", "2.2", "2.3", "2.4", "2.5", "3", "3.1", "4.1", "4.2", "4.3", "5"),
+    *("6.1", "6.2", "6.3", "6.4", "6.5", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "7.7", "8", "8.1", "8.2", "8.3"),
+    *("8.4", "9", "10.1", "10.2", "10.3", "10.4", "10.5", "10.6", "11", "12", "12.1", "12.2", "12.3", "12.4"),
+    *("13.1", "13.2", "13.3", "13.4", "14.1", "14.2", "14.3"),
+    *(f"16 B{number}" for number in range(1, 15)),
+]
+
 
 @pytest.mark.parametrize(
     ("page", "sections"),
-    [("docs/proxy-core-behaviour.md", PROXY_CORE), ("docs/configuration-behaviour.md", CONFIGURATION)],
+    [
+        ("docs/proxy-core-behaviour.md", PROXY_CORE),
+        ("docs/configuration-behaviour.md", CONFIGURATION),
+        ("docs/translation-behaviour.md", TRANSLATION),
+    ],
 )
 def test_every_section_has_a_test(page: str, sections: list[str]) -> None:
     rows = block(page, "sections")

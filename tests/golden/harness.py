@@ -131,6 +131,7 @@ class Case:
     def __init__(self, name: str, fixture: Fixture) -> None:
         _, self.dialect, kind = name.split(".")
         self.family = kind.partition("+")[0]
+        self.named = name.startswith("matrix/")
         self.fixture = fixture
         self.model = fixture.get("model", MODELS[self.family])
         self.logged: list[dict[str, Any]] = []
@@ -206,8 +207,13 @@ class Case:
         """The upstream's stream."""
         if self.family == "bedrock":
             return b"".join(map(binary, self.fixture["events"]))
-        documents = (event if isinstance(event, str) else json.dumps(event) for event in self.fixture["events"])
-        return "".join(f"data: {document}\n\n" for document in documents).encode()
+        return b"".join(map(self.event, self.fixture["events"]))
+
+    def event(self, event: Any) -> bytes:
+        """One event. Those of the matrix that have a type are called by it, as they are in life."""
+        document = event if isinstance(event, str) else json.dumps(event)
+        called = f"event: {event['type']}\n" if self.named and isinstance(event, dict) and "type" in event else ""
+        return f"{called}data: {document}\n\n".encode()
 
     def bytes_out(self, pieces: list[bytes]) -> bytes:
         """The caller's stream for the upstream's in pieces, `fixed`."""

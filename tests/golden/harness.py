@@ -28,6 +28,7 @@ A cell is the fixture `matrix/<case>.<caller dialect>.<adapter>`.
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,14 +101,19 @@ def matrix() -> list[str]:
     return [f"matrix/{path.stem}" for path in sorted((HERE / "matrix").glob("*.json"))]
 
 
+@cache
+def document(name: str) -> Fixture:
+    """A file of fixtures, which nobody may change."""
+    found: Fixture = json.loads((HERE / f"{name}.json").read_text())
+    return found
+
+
 def load(name: str) -> Fixture:
-    """One fixture, a fresh one each time."""
-    found: Fixture
+    """One fixture."""
     if not name.startswith("matrix/"):
-        found = json.loads((HERE / f"{name}.json").read_text())
-        return found
+        return {**document(name)}
     case, _, column = name.partition(".")
-    found = json.loads((HERE / f"{case}.json").read_text())
+    found = document(case)
     dialect, kind = column.split(".")
     whole, streamed = PROTOCOLS.get(kind, (kind, kind))
     made, cell = {**VARIANTS.get(kind, {}), "request": found["requests"][dialect]}, found["cells"][column]

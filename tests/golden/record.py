@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from fastgw.core.errors import GatewayError
-from tests.golden.harness import COLUMNS, HERE, Case, Fixture, load, matrix
+from tests.golden.harness import COLUMNS, HERE, Case, Fixture, document, load, matrix
 
 
 def made(name: str, fixture: Fixture) -> Fixture:
@@ -46,14 +46,14 @@ def cell(name: str) -> Fixture:
     return found
 
 
-def lines(document: Any, depth: int = 3) -> str:
+def lines(value: Any, depth: int = 3) -> str:
     """JSON with the outer levels on lines of their own."""
-    if depth and isinstance(document, dict) and document:
-        members = (f"{json.dumps(name)}: {lines(value, depth - 1)}" for name, value in document.items())
+    if depth and isinstance(value, dict) and value:
+        members = (f"{json.dumps(name)}: {lines(member, depth - 1)}" for name, member in value.items())
         return "{\n" + ",\n".join(members) + "\n}"
-    if isinstance(document, list) and len(document) > 1 and isinstance(document[0], dict):
-        return "[\n" + ",\n".join(lines(value, 0) for value in document) + "\n]"
-    return json.dumps(document, ensure_ascii=False)
+    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(lines(item, 0) for item in value) + "\n]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def main(names: list[str]) -> None:
@@ -64,6 +64,7 @@ def main(names: list[str]) -> None:
         if name.startswith("matrix/"):
             fixture["cells"] = {column: {} for column in COLUMNS}
             path.write_text(lines(fixture) + "\n")
+            document.cache_clear()
             fixture["cells"] = {column: cell(f"{name}.{column}") for column in COLUMNS}
             path.write_text(lines(fixture, 4) + "\n")
         else:

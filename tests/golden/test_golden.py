@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.harness import COLUMNS, HERE, Case, fixtures, load, matrix
+from tests.golden.harness import COLUMNS, Case, document, fixtures, load, matrix
 
 NAMES = list(fixtures())
 STREAMED = [name for name in NAMES if "events" in load(name)]
@@ -71,9 +71,9 @@ def test_fixture(name: str) -> None:
 def test_the_matrix_is_complete() -> None:
     assert {name.removeprefix("matrix/") for name in matrix()} == CASES
     for name in matrix():
-        document = json.loads((HERE / f"{name}.json").read_text())
-        assert tuple(document["cells"]) == COLUMNS
-        for column, cell in document["cells"].items():
+        cells = document(name)["cells"]
+        assert tuple(cells) == COLUMNS
+        for column, cell in cells.items():
             if "refused" in cell:
                 assert cell["refused"]["status"] == 400, (name, column)
                 assert cell["refused"]["param"], (name, column)

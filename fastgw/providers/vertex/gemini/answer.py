@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from fastgw.providers.answers import document_of, lacks
-from fastgw.providers.canonical import Completion, Usage, counter
+from fastgw.providers.canonical import Completion, Usage, counter, string
 from fastgw.providers.vertex.gemini.tools import tool_call
 
 _FILTERED: Final = frozenset(
@@ -18,7 +18,7 @@ def finish_of(reason: object) -> str:
     """The finish reason; unknown ones and none mean `stop`."""
     if reason == "MAX_TOKENS":
         return "length"
-    return "content_filter" if reason in _FILTERED else "stop"
+    return "content_filter" if string(reason) in _FILTERED else "stop"
 
 
 def completion_of(body: bytes, model: str) -> Completion:

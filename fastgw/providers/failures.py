@@ -247,7 +247,7 @@ def _http_failure(status: int, text: str, reported: _Reported | None, family: Fa
             param=cut(reported.param) if reported is not None and reported.param is not None else None,
         )
     else:
-        shown = "" if 500 <= status < 600 else cut(text)
+        shown = "" if 500 <= status < 600 or family in _CANNED else cut(text)
         told = reported.message if reported is not None and reported.message else text
         failure = UpstreamFailure(
             502,

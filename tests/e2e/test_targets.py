@@ -564,6 +564,18 @@ CHANGED: list[tuple[Place, dict[str, Any]]] = [
         Place("azure-openai", CHAT, "", "", AZURE),
         {"model": "m-1", "messages": FLAT, "max_tokens": 9, "stream": False, **NAMED_VERSION, **ADDED},
     ),
+    (
+        Place("openai", MESSAGES, "", "/chat/completions", BEARER),
+        {"model": "m-1", "messages": FLAT, "max_tokens": 9, "stream": False, **ADDED, "anthropic_version": "x"},
+    ),
+    (
+        Place("openai", EMBED, "", "/embeddings", BEARER),
+        {"model": "m-1", "input": "hi", "extra": 1.5, "stream": "x", **NAMED_VERSION},
+    ),
+    (
+        Place("openai", TEXT, "", "/completions", BEARER),
+        {"model": "m-1", "prompt": "hi", "messages": FLAT, "max_tokens": 9, "stream": "x", **NAMED_VERSION, **ADDED},
+    ),
     (Place("anthropic", CHAT, "", "/v1/messages", KEYED), {**ANTHROPIC, "messages": FLAT}),
     (
         Place("anthropic", MESSAGES, "", "/v1/messages", KEYED),

@@ -28,6 +28,7 @@ _OPERATIONS: Final[dict[str, tuple[str, str]]] = {
     "mistralai": ("rawPredict", "streamRawPredict"),
     "ai21": ("rawPredict", "streamRawPredict"),
 }
+EVERYWHERE: Final = "global"
 _CONTROLS = re.compile(r"[/?# \t\n]|\.\.")
 _USERINFO = re.compile(r"//[^/@]*@")
 
@@ -49,7 +50,10 @@ class Project:
     URL around them."""
 
     def __init__(self, api_base: str | None, project: str, region: str) -> None:
-        self._base = parse_base(origin(api_base) or f"https://{checked('region', region)}-aiplatform.googleapis.com")
+        # Where Google places a request itself there is no region in the name of the host
+        # (https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations).
+        prefix = "" if region == EVERYWHERE else f"{checked('region', region)}-"
+        self._base = parse_base(origin(api_base) or f"https://{prefix}aiplatform.googleapis.com")
         self._path = f"/v1/projects/{checked('project', project)}/locations/{checked('region', region)}"
 
     def chat(self, publisher: Publisher, model: str, *, stream: bool) -> UpstreamURL:

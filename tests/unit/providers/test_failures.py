@@ -311,6 +311,13 @@ def test_exceptions_of_bedrocks_streams(name: str, payload: bytes, status: int, 
     assert "secret" not in later.message
 
 
+@pytest.mark.parametrize("family", ["azure", "bedrock", "vertex"])
+def test_families_that_hide_messages_hide_those_of_redirects(family: Family) -> None:
+    failure = answer_failure(307, b"go to resource acme", None, family, kind=b"text/plain")
+    assert (failure.status, failure.message) == (502, "upstream returned 307")
+    assert failure.cause == "upstream returned 307: go to resource acme"
+
+
 @pytest.mark.parametrize(
     ("family", "raw", "code"),
     [

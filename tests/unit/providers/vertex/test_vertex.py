@@ -60,6 +60,12 @@ def test_places(model: str, publisher: Any, path: str, stream: str) -> None:
     assert project.chat(publisher, model, stream=True).path.endswith(f":{stream}")
 
 
+def test_the_place_that_is_everywhere() -> None:
+    url = Project(None, "p-1", "global").chat("google", "gemini-3", stream=False)
+    assert url.host == "aiplatform.googleapis.com"
+    assert url.path.startswith("/v1/projects/p-1/locations/global/")
+
+
 @pytest.mark.parametrize(
     "model", ["meta/llama-3", "llama-3", "deepseek-r1", "qwen3", "openai/gpt-oss-20b", "zai-org/x"]
 )

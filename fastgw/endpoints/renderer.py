@@ -49,10 +49,10 @@ class CountedRenderer(EventRenderer, ABC):
         self._stop()
 
     def _finished(self, reason: str, usage: Usage | None) -> None:
-        """The answer is over; it ends now if its counters are known."""
+        """The answer is over; it ends now if its counters came along. Those from before may not be the last ones."""
         self._finish = reason
-        self._usage = usage or self._usage
-        if self._usage is not None:
+        if usage is not None:
+            self._usage = usage
             self._stop()
 
     @abstractmethod

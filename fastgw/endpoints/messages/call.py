@@ -16,7 +16,8 @@ from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.core.json import load
 from fastgw.endpoints.checks import asked
 from fastgw.endpoints.members import members_of_answer, text_of, value_of
-from fastgw.endpoints.messages.canonical import chat_of, long_names
+from fastgw.endpoints.messages.canonical import chat_of
+from fastgw.endpoints.messages.names import short_names
 from fastgw.endpoints.messages.native import MessagesStream
 from fastgw.endpoints.messages.render import message
 from fastgw.endpoints.messages.said import answer_text
@@ -100,8 +101,9 @@ class MessagesCall:
         body = parsed(self.body)
         if self._threaded:
             check_translated(body)
-        self._names = long_names(body)
-        chat, self._placed = chat_of(body)
+        shorts = short_names(body)
+        self._names = {short: name for name, short in shorts.items()}
+        chat, self._placed = chat_of(body, shorts)
         return {"model": self.model, **chat, "stream": self.stream}
 
     def place(self, error: GatewayError, /) -> None:

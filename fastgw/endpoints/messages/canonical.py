@@ -9,11 +9,10 @@ import orjson
 
 from fastgw.endpoints.checks import COUNT, NUMBER, OBJECT, OBJECTS, TEXT, TEXTS, Check, mistyped
 from fastgw.endpoints.messages.content import Block, blocks_of, invalid, parts, result_content, texts
+from fastgw.endpoints.messages.names import shortened
 from fastgw.endpoints.places import Placed
 from fastgw.providers.canonical import Chat
 
-MAX_NAME: Final = 64
-"""Characters of a function's name in OpenAI's API."""
 _CHOICES: Final = {"auto": "auto", "none": "none", "any": "required"}
 _SAME: Final = ("temperature", "top_p", "max_tokens")
 _MEMBERS: Final[dict[str, Check]] = {
@@ -29,15 +28,15 @@ _MEMBERS: Final[dict[str, Check]] = {
 }
 
 
-def chat_of(body: dict[str, Any]) -> tuple[Chat, list[Placed]]:
-    """The canonical request, without its model, and where its messages come from. Raises 400 for a body that is no
-    Messages request."""
+def chat_of(body: dict[str, Any], shorts: dict[str, str]) -> tuple[Chat, list[Placed]]:
+    """The canonical request, without its model, and where its messages come from. `shorts` are the long names of tools
+    and what is sent for them. Raises 400 for a body that is no Messages request."""
     placed = [Placed(message, "system", []) for message in _system(body.get("system"))]
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise invalid("missing or non-array `messages` field", "messages")
     for index, message in enumerate(messages):
-        placed += _turns(message, index)
+        placed += _turns(message, index, shorts)
     for name, wrong in mistyped(body, _MEMBERS):
         raise invalid(wrong, name)
     chat: Chat = {"messages": [message for message, _, _ in placed]}
@@ -49,21 +48,14 @@ def chat_of(body: dict[str, Any]) -> tuple[Chat, list[Placed]]:
         for _, wrong in mistyped(metadata, {"user_id": TEXT}):
             raise invalid(wrong, "metadata.user_id")
         chat["user"] = metadata["user_id"]
-    if tools := _tools(body.get("tools")):
+    if tools := _tools(body.get("tools"), shorts):
         chat["tools"] = tools
-    _add_choice(chat, body.get("tool_choice"))
+    _add_choice(chat, body.get("tool_choice"), shorts)
     if (effort := _effort(body.get("thinking"))) is not None:
         chat["reasoning_effort"] = effort
     if (wanted := _format(body.get("output_config"))) is not None:
         chat["response_format"] = wanted
     return chat, placed
-
-
-def long_names(body: dict[str, Any]) -> dict[str, str]:
-    """Cut tool names and what they were."""
-    tools = body.get("tools")
-    names = [tool.get("name") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-    return {name[:MAX_NAME]: name for name in names if isinstance(name, str) and len(name) > MAX_NAME}
 
 
 def _system(system: object) -> list[dict[str, Any]]:
@@ -77,7 +69,7 @@ def _system(system: object) -> list[dict[str, Any]]:
     return [{"role": "system", "content": content}] if content else []
 
 
-def _turns(message: Any, index: int) -> list[Placed]:
+def _turns(message: Any, index: int, shorts: dict[str, str]) -> list[Placed]:
     role = message.get("role") if isinstance(message, dict) else None
     where = f"messages[{index}]"
     if not isinstance(role, str):
@@ -93,8 +85,9 @@ def _turns(message: Any, index: int) -> list[Placed]:
     blocks = blocks_of(content, f"{where}.content")
     if role == "user":
         return _user(blocks, f"{where}.content", place)
-    made = {"role": role, "content": texts(blocks, "")} if role == "system" else _assistant(blocks, f"{where}.content")
-    return [Placed(made, place, [])]
+    if role == "system":
+        return [Placed({"role": role, "content": texts(blocks, "")}, place, [])]
+    return [Placed(_assistant(blocks, f"{where}.content", shorts), place, [])]
 
 
 def _user(blocks: list[Block], where: str, place: str) -> list[Placed]:
@@ -112,13 +105,13 @@ def _user(blocks: list[Block], where: str, place: str) -> list[Placed]:
     return made
 
 
-def _assistant(blocks: list[Block], where: str) -> dict[str, Any]:
+def _assistant(blocks: list[Block], where: str, shorts: dict[str, str]) -> dict[str, Any]:
     calls = []
     for index, block in enumerate(blocks):
         if block.get("type") == "tool_use" and isinstance(block.get("name"), str):
             given = block.get("input")
             arguments = orjson.dumps({} if given is None else given).decode()
-            function = {"name": block["name"][:MAX_NAME], "arguments": arguments}
+            function = {"name": shortened(block["name"], shorts), "arguments": arguments}
             identity = _identity(block, "id", f"{where}[{index}]")
             calls.append({"id": identity, "type": "function", "function": function})
     text: Any = texts(blocks, "")
@@ -135,28 +128,29 @@ def _identity(block: Block, name: str, where: str) -> str:
     return found
 
 
-def _tools(tools: object) -> list[dict[str, Any]]:
+def _tools(tools: object, shorts: dict[str, str]) -> list[dict[str, Any]]:
     made = []
     for tool in tools if isinstance(tools, list) else []:
         if not isinstance(tool, dict) or not isinstance(tool.get("name"), str) or not tool["name"]:
             continue
-        function: dict[str, Any] = {"name": tool["name"][:MAX_NAME]}
+        function: dict[str, Any] = {"name": shortened(tool["name"], shorts)}
         if tool.get("description") is not None:
             function["description"] = tool["description"]
         if tool.get("input_schema") is not None:
             function["parameters"] = tool["input_schema"]
-        made.append({"type": "function", "function": function})
+        marker = {"cache_control": tool["cache_control"]} if tool.get("cache_control") is not None else {}
+        made.append({"type": "function", "function": function, **marker})
     return made
 
 
-def _add_choice(chat: Chat, choice: object) -> None:
+def _add_choice(chat: Chat, choice: object, shorts: dict[str, str]) -> None:
     if not isinstance(choice, dict):
         return
     kind = choice.get("type")
     if kind in _CHOICES:
         chat["tool_choice"] = _CHOICES[kind]
     elif kind == "tool" and isinstance(choice.get("name"), str):
-        chat["tool_choice"] = {"type": "function", "function": {"name": choice["name"][:MAX_NAME]}}
+        chat["tool_choice"] = {"type": "function", "function": {"name": shortened(choice["name"], shorts)}}
     if choice.get("disable_parallel_tool_use") is True and "tools" in chat:
         chat["parallel_tool_calls"] = False
 

@@ -29,6 +29,10 @@ def chat_body(chat: Chat, model: str, stream: bool, vendor: str, *, strict: bool
         body["stream_options"] = {"include_usage": True}
     messages = [_message(message, vendor) for message in chat["messages"]]
     body["messages"] = list(_shown(messages)) if strict else messages
+    if "tools" in chat:
+        body["tools"] = [
+            {name: value for name, value in tool.items() if name != "cache_control"} for tool in chat["tools"]
+        ]
     user = chat.get("user")
     if isinstance(user, str) and len(user) > MAX_USER:
         body["user"] = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()

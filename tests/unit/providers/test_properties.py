@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.endpoints.chat_render import ChatRenderer, chat_completion
-from fastgw.endpoints.messages.canonical import chat_of, long_names
+from fastgw.endpoints.messages.canonical import chat_of
+from fastgw.endpoints.messages.names import short_names
 from fastgw.endpoints.messages.native import MessagesStream
 from fastgw.endpoints.messages.render import message
 from fastgw.endpoints.messages.said import answer_text
@@ -161,9 +162,8 @@ def test_any_chat_request_towards_messages(chat: dict[str, Any], model: str) -> 
 @MANY
 @given(odd(["user", "assistant", "system"]), st.sampled_from(["openai", "openrouter", "acme"]))
 def test_any_messages_request_towards_chat(body: dict[str, Any], vendor: str) -> None:
-    long_names(body)
     try:
-        chat, placed = chat_of(body)
+        chat, placed = chat_of(body, short_names(body))
     except GatewayError as error:
         assert error.status == 400
         assert error.message.startswith("request payload is invalid: invalid Anthropic body: ")
@@ -308,7 +308,7 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
 )
 def test_messages_to_chat_and_back(turns: list[dict[str, Any]], more: dict[str, Any]) -> None:
     body = {**more, "messages": turns}
-    chat, _ = chat_of(json.loads(json.dumps(body)))
+    chat, _ = chat_of(json.loads(json.dumps(body)), {})
     back = Request(chat, "claude-sonnet-4-5", False).body
     assert (back.pop("model"), back.pop("stream")) == ("claude-sonnet-4-5", False)
     # Adjacent texts of a turn are one string in between.

@@ -89,3 +89,12 @@ def test_a_long_user_becomes_a_digest() -> None:
     assert users[0] == short
     assert len(users[1]) == MAX_USER
     assert len(set(users)) == 3
+
+
+def test_markers_of_tools_mean_nothing_here() -> None:
+    tool = {"type": "function", "function": {"name": "f"}, "cache_control": {"type": "ephemeral"}}
+    chat = {"model": "alias", "messages": [], "tools": [tool]}
+    for vendor in ("openai", "openrouter", "acme"):
+        body = chat_body(chat, "m", False, vendor)
+        assert body["tools"] == [{"type": "function", "function": {"name": "f"}}]
+    assert "cache_control" in tool

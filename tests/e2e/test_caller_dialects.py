@@ -2,7 +2,9 @@
 say the same twice."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import le
 from typing import Any
 
 import httpx2
@@ -10,7 +12,7 @@ import pytest
 
 from tests.support.families import CLAUDE, GPT, OPENAI, Families, families
 from tests.support.gateway import API_KEY
-from tests.support.observe import total
+from tests.support.observe import total, until
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 
@@ -281,3 +283,48 @@ def test_texts_that_were_cut_within_a_character(world: Families, http: httpx2.Cl
     answer = http.post(path, content=f'{{"model": "nova", "max_tokens": 5, {given}, "unknown": 1e400}}')
     assert answer.status_code == 200
     assert json.loads(world.sent()["body"])["messages"] == [{"role": "user", "content": [{"text": "cut \ufffd"}]}]
+
+
+# -- tokens
+
+ASKED: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
+    "chat": ("/v1/chat/completions", {"messages": HI}, ("prompt_tokens", "completion_tokens")),
+    "messages": ("/v1/messages", {"messages": HI, "max_tokens": 50}, ("input_tokens", "output_tokens")),
+    "responses": ("/v1/responses", {"input": "hi"}, ("input_tokens", "output_tokens")),
+}
+KINDS = (GPT, OPENAI, "azure", CLAUDE, "nova", "gemini")
+
+
+def read_usage(text: str) -> dict[str, int]:
+    """The counters of an answer, or the last ones of each name in a stream."""
+    found: dict[str, int] = {}
+    data = [line[6:] for line in text.splitlines() if line.startswith("data: {")] or [text]
+    for document in map(json.loads, data):
+        for holder in (document, document.get("message"), document.get("response")):
+            if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
+                found |= {name: count for name, count in holder["usage"].items() if isinstance(count, int)}
+    return found
+
+
+def told(world: Families, counted: Callable[[str], float]) -> float:
+    """What the metrics say now."""
+    return counted(world.gateway.metrics())
+
+
+@pytest.mark.parametrize("alias", KINDS)
+@pytest.mark.parametrize("dialect", ASKED)
+def test_what_callers_read_is_what_is_counted(world: Families, http: httpx2.Client, dialect: str, alias: str) -> None:
+    path, body, names = ASKED[dialect]
+    for stream in (False, True):
+        before = world.gateway.metrics()
+        asked = {**body, "model": alias, "stream": stream}
+        if stream and dialect == "chat":
+            asked["stream_options"] = {"include_usage": True}
+        answer = http.post(path, json=asked)
+        assert answer.status_code == 200, answer.text
+        usage = read_usage(answer.text)
+        for name, counter in zip(names, ("llm_input_tokens_total", "llm_output_tokens_total"), strict=True):
+            counted = partial(total, name=f"fastgw_{counter}", model=alias, endpoint=path)
+            expected = counted(before) + usage[name]
+            assert usage[name] > 0, (stream, name)
+            assert until(partial(told, world, counted), partial(le, expected)) == expected, (stream, name)

@@ -1,10 +1,12 @@
 """Rules that hold for every test run."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.support.mock import Mock, mock_upstream
 
 # Wall-clock deadlines measure the machine, not the property.
 settings.register_profile("fastgw", deadline=None)
@@ -34,3 +36,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _refuse_skip(report)
     return report
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[Mock]:
+    """A mock upstream for all tests of a module, unless the module has a fixture of its own."""
+    with mock_upstream() as running:
+        yield running

@@ -8,19 +8,13 @@ from uuid import uuid4
 import pytest
 
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 from tests.support.observe import total, until
 
 pytestmark = pytest.mark.any_workers
 
 LIMIT = 1000
 METRIC = "fastgw_proxy_request_body_limit_rejections_total"
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -20,19 +20,13 @@ import pytest
 import trustme
 
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 from tests.support.wire import Answer, Wire
 
 pytestmark = pytest.mark.any_workers
 
 MIB = 1024 * 1024
 CHAT = "/v1/chat/completions"
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

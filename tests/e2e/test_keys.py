@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 from tests.support.observe import total
 from tests.support.wire import Answer, Wire, chat, request
 
@@ -17,12 +17,6 @@ pytestmark = pytest.mark.any_workers
 
 MISSING = "missing or malformed Authorization header"
 BEARER = f"Bearer {API_KEY}"
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

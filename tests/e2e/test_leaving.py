@@ -9,18 +9,12 @@ from typing import Any
 import pytest
 
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 
 pytestmark = pytest.mark.any_workers
 
 PROMPTLY = 1.0
 """Seconds; far below the cadence and latency of the mock, which therefore cannot be what ends the connection."""
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 from tests.support.wire import Answer, Wire
 
 pytestmark = pytest.mark.any_workers
@@ -28,12 +28,6 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 
 def chat(model: str, messages: Any = MESSAGES) -> bytes:
     return json.dumps({"model": model, "messages": messages}).encode()
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,12 @@ from typing import Any
 import pytest
 
 from tests.support.gateway import API_KEY, Gateway, gateway, resources
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 from tests.support.observe import ask, chat_request, total, until
 from tests.support.wire import Wire
 
 CHAT = "/v1/chat/completions"
 BUCKETS = {"request_ttft": [0.5, 40], "request_e2e_latency": [0.25, 80]}
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 def document(mock: Mock) -> dict[str, Any]:

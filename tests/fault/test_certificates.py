@@ -18,17 +18,11 @@ import trustme
 
 from fastgw.runtime.supervisor import LOOK_SECONDS
 from tests.support.gateway import Gateway, free_port, resources
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 from tests.support.observe import chat_request, until
 from tests.support.wire import Wire
 
 CA = trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 def issue(directory: Path, name: str) -> dict[str, str]:

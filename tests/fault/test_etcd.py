@@ -19,19 +19,13 @@ from tests.support.etcd import Etcd, Tls, documents, etcd, model_document, needs
 from tests.support.faultproxy import FaultProxy, pass_until, reset, send, stall
 from tests.support.gateway import Gateway, free_port, gateway
 from tests.support.load import Reply, load
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 from tests.support.observe import ask, chat_request, total, until
 
 pytestmark = needs_etcd
 SECONDS = 30.0
 CHAT = "/fastgw/models/chat"
 UNUSABLE = {"display_name": "fast-chat", "provider": "CANARY VALUE", "model_name": "m", "provider_key_id": "up"}
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 @pytest.fixture

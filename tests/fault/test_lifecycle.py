@@ -24,15 +24,9 @@ import yaml
 from fastgw.state.board import Board
 from tests.support.gateway import Gateway, free_port, gateway, resources
 from tests.support.load import Load, Reply, load, only_200
-from tests.support.mock import Mock, mock_upstream
+from tests.support.mock import Mock
 from tests.support.observe import ask, board, chat_request, total, until
 from tests.support.wire import Wire
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_upstream() as running:
-        yield running
 
 
 @contextlib.contextmanager

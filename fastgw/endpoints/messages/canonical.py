@@ -14,6 +14,8 @@ from fastgw.endpoints.places import Placed
 from fastgw.providers.canonical import Chat
 
 _CHOICES: Final = {"auto": "auto", "none": "none", "any": "required"}
+_SERVED: Final = ("web_search_", "web_fetch_", "code_execution_", "tool_search_tool_", "mcp_toolset")
+"""How the types of tools begin that Anthropic runs itself."""
 _SAME: Final = ("temperature", "top_p", "max_tokens")
 _MEMBERS: Final[dict[str, Check]] = {
     "temperature": NUMBER,
@@ -50,7 +52,8 @@ def chat_of(body: dict[str, Any], shorts: dict[str, str]) -> tuple[Chat, list[Pl
         chat["user"] = metadata["user_id"]
     if tools := _tools(body.get("tools"), shorts):
         chat["tools"] = tools
-    _add_choice(chat, body.get("tool_choice"), shorts)
+    if tools or not body.get("tools"):
+        _add_choice(chat, body.get("tool_choice"), shorts)
     if (effort := _effort(body.get("thinking"))) is not None:
         chat["reasoning_effort"] = effort
     if (wanted := _format(body.get("output_config"))) is not None:
@@ -133,6 +136,8 @@ def _tools(tools: object, shorts: dict[str, str]) -> list[dict[str, Any]]:
     for tool in tools if isinstance(tools, list) else []:
         if not isinstance(tool, dict) or not isinstance(tool.get("name"), str) or not tool["name"]:
             continue
+        if str(tool.get("type")).startswith(_SERVED):
+            continue  # nobody would run it
         function: dict[str, Any] = {"name": shortened(tool["name"], shorts)}
         if tool.get("description") is not None:
             function["description"] = tool["description"]

@@ -10,7 +10,7 @@ import orjson
 from fastgw.endpoints.checks import CHOICE, COUNT, FLAG, NUMBER, OBJECT, OBJECTS, TEXT, Check, mistyped
 from fastgw.endpoints.places import Content, Placed
 from fastgw.endpoints.responses.content import content_of, refused
-from fastgw.endpoints.responses.tools import add_tools, custom_arguments
+from fastgw.endpoints.responses.tools import add_tools, custom_arguments, function_name
 from fastgw.providers.canonical import Chat
 
 STATE: Final = ("previous_response_id", "conversation", "prompt")
@@ -86,7 +86,26 @@ def _conversation(body: dict[str, Any]) -> list[Placed]:
         raise refused("`input` must be a string or an array of items", "input")
     for index, item in enumerate(given or []):
         _add(messages, item, f"input[{index}]")
-    return messages
+    return _paired(messages)
+
+
+def _paired(messages: list[Placed]) -> list[Placed]:
+    """The same with outputs right behind the turns that call: other APIs take them nowhere else."""
+    outputs: dict[str, list[int]] = {}
+    for index, (message, _, _) in enumerate(messages):
+        if message["role"] == "tool":
+            outputs.setdefault(message["tool_call_id"], []).append(index)
+    made: list[Placed] = []
+    moved: set[int] = set()
+    for index, placed in enumerate(messages):
+        if index in moved:
+            continue
+        made.append(placed)
+        ids = {call["id"] for call in placed.message.get("tool_calls", ())}
+        for at in sorted(at for id in ids for at in outputs.get(id, ()) if at > index and at not in moved):
+            moved.add(at)
+            made.append(messages[at])
+    return made
 
 
 def _add(messages: list[Placed], item: object, param: str) -> None:
@@ -127,7 +146,7 @@ def _call(item: dict[str, Any], kind: str, param: str) -> dict[str, Any]:
         arguments = given or "{}"
     else:
         arguments = orjson.dumps({} if given is None else given).decode()
-    function = {"name": name, "arguments": arguments}
+    function = {"name": function_name(item.get("namespace"), name), "arguments": arguments}
     return {"id": _identity(item, ("call_id", "id"), param), "type": "function", "function": function}
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from fastgw.endpoints.responses.tools import custom_input, custom_tools
+from fastgw.endpoints.responses.tools import custom_input, special_tools
 from fastgw.providers.canonical import Completion, Usage
 
 REASONS: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -17,14 +17,14 @@ Part = dict[str, Any]
 
 
 class Shape:
-    """What every answer to one request repeats of it. `custom`: the names of its custom tools."""
+    """What every answer to one request repeats of it. `special`: its tools that are no plain functions."""
 
-    __slots__ = ("_members", "custom")
+    __slots__ = ("_members", "special")
 
     def __init__(self, alias: str, body: dict[str, Any]) -> None:
         reasoning, text = body.get("reasoning"), body.get("text")
         effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
-        self.custom = custom_tools(body)
+        self.special = special_tools(body)
         # All of them are mandatory in the types of one SDK or another.
         self._members: dict[str, Any] = {
             "error": None,
@@ -46,6 +46,15 @@ class Shape:
             "top_p": body.get("top_p"),
             "truncation": "disabled",
         }
+
+    def call(self, identity: str, call_id: str, name: str, arguments: str) -> Item:
+        """The item of a complete call, with a new id where there is none yet."""
+        known = self.special.get(name)
+        if known is None:
+            return call_item(identity or minted("fc"), call_id, name, arguments)
+        if known.tool.get("type") == "custom":
+            return known.item(custom_item(identity or minted("ctc"), call_id, name, custom_input(arguments)))
+        return known.item(call_item(identity or minted("fc"), call_id, name, arguments))
 
     def response(self, identity: str, created: int, status: str, output: list[Item]) -> dict[str, Any]:
         """A response object."""
@@ -138,8 +147,5 @@ def response(completion: Completion, shape: Shape) -> bytes:
         if not call.name:
             continue  # there is nothing that it calls
         call_id, arguments = call.id or minted("call"), call.arguments or "{}"
-        if call.name in shape.custom:
-            output.append(custom_item(minted("ctc"), call_id, call.name, custom_input(arguments)))
-        else:
-            output.append(call_item(minted("fc"), call_id, call.name, arguments))
+        output.append(shape.call("", call_id, call.name, arguments))
     return orjson.dumps(shape.ended(minted("resp"), int(time()), completion.finish, output, completion.usage))

@@ -16,8 +16,6 @@ from fastgw.endpoints.responses.render import (
     Item,
     Part,
     Shape,
-    call_item,
-    custom_item,
     message_item,
     minted,
     reasoning_item,
@@ -126,10 +124,9 @@ class ResponsesRenderer(CountedRenderer):
         if self._closed:
             return
         self._close_reasoning()
-        custom = name in self._shape.custom
-        made = custom_item(minted("ctc"), id, name, "") if custom else call_item(minted("fc"), id, name, "")
+        made = self._shape.call("", id, name, "")
         item = self._tools[index] = self._added({**made, "status": "in_progress"})
-        item.call_id, item.name, item.custom = id, name, custom
+        item.call_id, item.name, item.custom = id, name, made["type"] == "custom_tool_call"
 
     def arguments(self, index: int, fragment: str) -> None:
         """A piece of its arguments. The text for a custom tool is inside of them and comes when they are complete."""
@@ -244,17 +241,18 @@ class ResponsesRenderer(CountedRenderer):
             if text:
                 self._event(b"response.custom_tool_call_input.delta", b'%b,"delta":%b' % (tool.place, quoted))
             self._event(b"response.custom_tool_call_input.done", b'%b,"input":%b' % (tool.place, quoted))
-            self._item_done(tool.index, custom_item(tool.id, tool.call_id, tool.name, text))
+            self._item_done(tool.index, self._shape.call(tool.id, tool.call_id, tool.name, arguments))
             return
         if not arguments:
             # They must be a JSON text for whoever adds the pieces up.
             arguments = "{}"
             self._event(b"response.function_call_arguments.delta", tool.place + b',"delta":"{}"')
+        done = self._shape.call(tool.id, tool.call_id, tool.name, arguments)
         self._event(
             b"response.function_call_arguments.done",
-            b'%b,"name":%b,"arguments":%b' % (tool.place, orjson.dumps(tool.name), orjson.dumps(arguments)),
+            b'%b,"name":%b,"arguments":%b' % (tool.place, orjson.dumps(done["name"]), orjson.dumps(arguments)),
         )
-        self._item_done(tool.index, call_item(tool.id, tool.call_id, tool.name, arguments))
+        self._item_done(tool.index, done)
 
     def _stop(self) -> None:
         if self._ended:

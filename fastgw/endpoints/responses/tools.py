@@ -1,15 +1,19 @@
 """Tools of a Responses request as functions of a chat request.
 
-A custom tool takes free text; elsewhere it is a function with that text as its one argument. Tools that OpenAI itself
-runs have no counterpart and are left out.
+A custom tool takes free text; elsewhere it is a function with that text as its one argument. A tool in a namespace is a
+function whose name holds both. Tools that OpenAI itself runs have no counterpart and are left out.
 """
 
-from typing import Any, Final
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from fastgw.providers.canonical import Chat
 
+MAX_NAME: Final = 64
+"""Characters of a function's name elsewhere."""
 ARGUMENT: Final = "input"
 """The argument of the function that a custom tool becomes."""
 _PARAMETERS: Final = {
@@ -20,10 +24,22 @@ _PARAMETERS: Final = {
 }
 
 
+class Known(NamedTuple):
+    """A tool of the caller, the namespace that it is in, and the name of the function that stands for it."""
+
+    function: str
+    namespace: str | None
+    tool: dict[str, Any]
+
+    def item(self, item: dict[str, Any]) -> dict[str, Any]:
+        """The item of a call as the caller knows the tool."""
+        space = {} if self.namespace is None else {"namespace": self.namespace}
+        return {**item, "name": self.tool["name"], **space}
+
+
 def add_tools(chat: Chat, body: dict[str, Any]) -> None:
     """`tools`, and what is allowed only together with them: `tool_choice` and `parallel_tool_calls`."""
-    tools = body.get("tools")
-    made = [tool for given in tools if (tool := _tool(given)) is not None] if isinstance(tools, list) else []
+    made = [tool for known in _known(body) if (tool := _tool(known)) is not None]
     if not made:
         return
     chat["tools"] = made
@@ -36,11 +52,39 @@ def add_tools(chat: Chat, body: dict[str, Any]) -> None:
         chat["parallel_tool_calls"] = body["parallel_tool_calls"]
 
 
-def custom_tools(body: dict[str, Any]) -> frozenset[str]:
-    """The names of the custom tools."""
+def special_tools(body: dict[str, Any]) -> dict[str, Known]:
+    """The tools whose calls are told in another way than plain functions', by the names of their functions."""
+    return {
+        known.function: known
+        for known in _known(body)
+        if known.namespace is not None or known.tool.get("type") == "custom"
+    }
+
+
+def function_name(namespace: object, name: str) -> str:
+    """What the function is called that stands for a tool of a namespace."""
+    if not isinstance(namespace, str) or not namespace:
+        return name
+    whole = f"{namespace}__{name}"
+    if len(whole) <= MAX_NAME:
+        return whole
+    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{whole[: MAX_NAME - 13]}_{digest}"
+
+
+def _known(body: dict[str, Any]) -> Iterator[Known]:
+    """The tools that the caller itself runs, those of namespaces too."""
     tools = body.get("tools")
-    found = [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-    return frozenset(tool["name"] for tool in found if tool.get("type") == "custom" and _named(tool))
+    for tool in tools if isinstance(tools, list) else ():
+        if not isinstance(tool, dict) or not _named(tool):
+            continue
+        inner = tool.get("tools")
+        if tool.get("type") != "namespace":
+            yield Known(tool["name"], None, tool)
+        elif isinstance(inner, list):
+            space = tool["name"]
+            found = (one for one in inner if isinstance(one, dict) and _named(one))
+            yield from (Known(function_name(space, one["name"]), space, one) for one in found)
 
 
 def custom_input(arguments: str) -> str:
@@ -62,10 +106,9 @@ def _named(holder: dict[str, Any]) -> bool:
     return isinstance(holder.get("name"), str) and bool(holder["name"])
 
 
-def _tool(tool: object) -> dict[str, Any] | None:
-    if not isinstance(tool, dict) or not _named(tool):
-        return None
-    function: dict[str, Any] = {"name": tool["name"]}
+def _tool(known: Known) -> dict[str, Any] | None:
+    tool = known.tool
+    function: dict[str, Any] = {"name": known.function}
     if tool.get("type") == "custom":
         if description := _custom_description(tool):
             function["description"] = description

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from operator import le
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
@@ -102,6 +103,25 @@ def test_a_native_stream_that_reports_a_failure_is_one(
         if f'call completed request_id="{request_id}"' in line
     )
     assert f"status={ {'2xx': 200, '4xx': 429, '5xx': 502}[status] }" in call
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/v1/chat/completions", {"messages": HI}), ("/v1/responses", {"input": "hi"})]
+)
+def test_a_start_alone_says_nothing_about_a_translated_answer(
+    world: Families, http: httpx2.Client, path: str, body: dict[str, Any]
+) -> None:
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    text = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello world"}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+    script = {"events": json.dumps([START, block, text, end, {"type": "message_stop"}])}
+    before = world.gateway.metrics()
+    answer = http.post(path, json={**body, "model": f"{CLAUDE}?{urlencode(script)}", "stream": True})
+    assert "Hello world" in answer.text
+    after = world.gateway.metrics()
+    for kind, count in (("input", 7), ("output", 2), ("total", 9)):
+        name, where = f"fastgw_llm_{kind}_tokens_total", {"model": f"{CLAUDE}?*", "endpoint": path}
+        assert total(after, name, **where) - total(before, name, **where) == count
 
 
 def test_a_start_alone_is_a_floor_for_the_output(world: Families, http: httpx2.Client) -> None:

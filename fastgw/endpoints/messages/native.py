@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastgw._speedups.events import MESSAGES
-from fastgw.providers.anthropic.usage import raise_to
+from fastgw.providers.anthropic.usage import opening, raise_to
 from fastgw.providers.native import NativeStream, name_of
 
 
@@ -23,11 +23,7 @@ class MessagesStream(NativeStream):
         elif kind == "message_start" and isinstance(event.get("message"), dict):
             message = event["message"]
             self.id, self.served_model = name_of(message.get("id")), name_of(message.get("model"))
-            raise_to(self.usage, message.get("usage"))
-            # Only a start: the output that counts is reported at the end.
-            self.floor = self.usage.completion_tokens
-            self.usage.total_tokens -= self.floor
-            self.usage.completion_tokens = 0
+            self.usage, self.floor = opening(message.get("usage"))
         elif kind == "message_delta":
             raise_to(self.usage, event.get("usage"))
         elif kind == "message_stop":

@@ -6,8 +6,8 @@ import orjson
 
 from fastgw._speedups.events import MESSAGES, Frame
 from fastgw.providers.anthropic.answer import finish_of
-from fastgw.providers.anthropic.usage import raise_to
-from fastgw.providers.canonical import Usage, string
+from fastgw.providers.anthropic.usage import opening, raise_to
+from fastgw.providers.canonical import string
 from fastgw.providers.events import EventDecoder
 from fastgw.providers.heard import Heard
 from fastgw.providers.tool_blocks import ToolBlocks
@@ -50,8 +50,7 @@ class MessagesDecoder(EventDecoder):
 
     def _begin(self, message: object) -> None:
         found = message if isinstance(message, dict) else {}
-        self.usage = Usage()
-        raise_to(self.usage, found.get("usage"))
+        self.usage, _ = opening(found.get("usage"))
         self._renderer.begin(string(found.get("id")), string(found.get("model")))
 
     def _start(self, index: object, block: dict[str, Any]) -> None:

@@ -16,6 +16,15 @@ def usage_of(reported: object) -> Usage:
     return usage
 
 
+def opening(reported: object) -> tuple[Usage, int]:
+    """The counters that a stream begins with, and the output that it names then: what counts is told at its end."""
+    usage = usage_of(reported)
+    floor = usage.completion_tokens
+    usage.completion_tokens = 0
+    usage.total_tokens -= floor
+    return usage, floor
+
+
 def raise_to(usage: Usage, reported: object) -> None:
     """Raise every counter that the `usage` object names to the larger value: streams report more than once, and later
     reports may leave counters out."""

@@ -43,6 +43,10 @@ def test_every_event_is_of_the_sdks_types(name: str) -> None:
     assert [document["type"] for document in documents[:2]] == ["response.created", "response.in_progress"]
     final = checked(documents)
     assert final.status in ("completed", "incomplete")
+    assert {document["response"]["id"] for document in documents if "response" in document} == {final.id}
+    items = [item.id for item in final.output]
+    assert len(set(items)) == len(items)
+    assert {document["item_id"] for document in documents if "item_id" in document} <= set(items)
     added = [document["item"]["type"] for document in documents if document["type"] == "response.output_item.added"]
     assert [item.type for item in final.output] == added
     done = {d["output_index"]: d["item"] for d in documents if d["type"] == "response.output_item.done"}

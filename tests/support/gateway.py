@@ -20,7 +20,7 @@ import yaml
 
 API_KEY = "sk-test-caller"
 KEY_HASH = hashlib.sha256(API_KEY.encode()).hexdigest()
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 # Workers of a gateway whose test does not say. Taken out of the environment because a gateway refuses FASTGW_*
 # variables that are no configuration key.
 WORKERS = int(os.environ.pop("FASTGW_TEST_WORKERS", "1"))

@@ -42,6 +42,7 @@ from fastgw.gateway.compile import OPERATIONS
 from fastgw.providers.adapter import Endpoint, RelayedStream, Reported, Speaker
 from fastgw.providers.failures import answer_failure
 from fastgw.providers.registry import adapter_for
+from fastgw.providers.vertex.shim import Shim, shimmed
 from fastgw.resources.models import Model, ProviderKey
 from tests.support import eventstream_reference
 
@@ -180,7 +181,13 @@ class Case:
     @property
     def same_dialect(self) -> bool:
         """The upstream speaks the caller's own."""
-        return self.endpoint().translate is None
+        endpoint = self.endpoint()
+        return endpoint.translate is None or endpoint.translate is shimmed
+
+    @property
+    def spliced(self) -> bool:
+        """The caller's bytes go up but for a few places."""
+        return self.same_dialect and not isinstance(self.speaker(False)[0], Shim)
 
     def sent(self, stream: bool) -> Any:
         """The body for the upstream."""

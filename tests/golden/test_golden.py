@@ -12,7 +12,7 @@ from tests.golden.harness import COLUMNS, Case, document, fixtures, load, matrix
 
 NAMES = list(fixtures())
 STREAMED = [name for name in NAMES if "events" in load(name)]
-RELAYED = [name for name in NAMES if name.startswith("matrix/") and Case(name, load(name)).same_dialect]
+RELAYED = [name for name in NAMES if name.startswith("matrix/") and Case(name, load(name)).spliced]
 CASES = {
     "text",
     "multi-turn",

@@ -12,6 +12,7 @@ from fastgw.providers.vertex.credential import Credential, credential
 from fastgw.providers.vertex.embeddings import embedded
 from fastgw.providers.vertex.endpoint import Project, Publisher, publisher_of
 from fastgw.providers.vertex.gemini import GeminiTranslator
+from fastgw.providers.vertex.shim import shimmed
 from fastgw.resources.models import Model, ProviderKey
 
 TRANSLATED: dict[Publisher, Callable[[ProviderKey], Translate]] = {
@@ -33,10 +34,12 @@ class Adapter:
         if operation == "embeddings":
             return self._made(found, project.embeddings(name), None, namespace, embedded)
         publisher = publisher_of(name)
-        translate: Translate | None = None
+        translate: Translate
         if publisher in TRANSLATED:
             translate = TRANSLATED[publisher](key)
-        elif operation != "chat/completions":
+        elif operation == "chat/completions":
+            translate = shimmed
+        else:
             translate = bridged(partial(ChatTranslator, vendor=""))
         return self._made(
             found,
@@ -53,7 +56,7 @@ class Adapter:
         url: UpstreamURL,
         stream_url: UpstreamURL | None,
         namespace: str,
-        translate: Translate | None,
+        translate: Translate,
         *,
         edited: bool = True,
     ) -> Endpoint:

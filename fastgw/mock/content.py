@@ -119,10 +119,18 @@ def _resolve(reference: str, root: object) -> object:
 
 
 def tool_calls(request: Mapping[str, Any], script: Script) -> list[dict[str, Any]]:
-    """The scripted calls as a message carries them; a count takes the request's functions in turn."""
+    """The scripted calls as a message carries them; a count takes the request's functions in turn.
+
+    A choice that demands a call gets one.
+    """
     calls = script.tool_calls
     if isinstance(calls, int):
         tools = [tool["function"] for tool in request.get("tools") or () if _is_function(tool)]
+        choice = request.get("tool_choice")
+        if isinstance(choice, dict) and _is_function(choice):
+            tools = [tool for tool in tools if tool["name"] == choice["function"]["name"]]
+        if choice == "required" or isinstance(choice, dict):
+            calls = calls or 1
         tools = tools or [{"name": "mock_tool"}]
         calls = [_call_of(tools[i % len(tools)]) for i in range(calls)]
     answer = []

@@ -122,7 +122,7 @@ def _calls(request: Mapping[str, Any], script: Script) -> list[dict[str, Any]]:
         for one in declared
         if allowed is None or one["name"] in allowed
     ]
-    if not script.tool_calls and allowed is not None:
+    if not script.tool_calls and (allowed is not None or config.get("mode") == "ANY"):
         script = script.calling(1)
     made = content.tool_calls({"tools": tools, "messages": []}, script) if tools else []
     return [

@@ -119,7 +119,7 @@ def _calls(request: Mapping[str, Any], script: Script) -> list[dict[str, Any]]:
     choice = request.get("tool_choice") or {}
     if choice.get("type") == "tool":
         tools = [tool for tool in tools if tool["function"]["name"] == choice.get("name")]
-    if not script.tool_calls and choice.get("type") == "tool":
+    if not script.tool_calls and choice.get("type") in ("tool", "any"):
         script = script.calling(1)
     calls = content.tool_calls({"tools": tools, "messages": request.get("messages")}, script)
     return [

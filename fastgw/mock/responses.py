@@ -76,7 +76,11 @@ def _calls(request: Mapping[str, Any], script: Script, seed: str) -> list[Item]:
         {"type": "function", "function": {"name": tool["name"], "parameters": tool.get("parameters")}} for tool in tools
     ]
     made: list[Item] = []
-    for call in content.tool_calls({"tools": functions, "messages": request.get("input")}, script):
+    choice = request.get("tool_choice")
+    if isinstance(choice, dict):
+        choice = {"function": {"name": choice.get("name")}}
+    asked = {"tools": functions, "messages": request.get("input"), "tool_choice": choice}
+    for call in content.tool_calls(asked, script):
         name, arguments = call["function"]["name"], call["function"]["arguments"]
         item: Item = {"id": f"fc_{len(made)}{seed[:39]}", "status": "completed", "call_id": call["id"], "name": name}
         if name in custom:

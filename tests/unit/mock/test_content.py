@@ -123,3 +123,19 @@ def test_tool_calls_by_list_are_verbatim() -> None:
     first, second = content.tool_calls({}, Script(tool_calls=scripted))
     assert first == {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{broken"}}
     assert second["function"]["arguments"] == '{"x":[1]}'
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"type": "function", "function": {"name": "second"}}, ["second"]),
+        ("required", ["first"]),
+        ("auto", []),
+        ("none", []),
+        (None, []),
+    ],
+)
+def test_a_choice_that_demands_a_call_gets_one(choice: object, expected: list[str]) -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("first", "second")]
+    made = content.tool_calls({"tools": tools, "messages": [], "tool_choice": choice}, Script())
+    assert [call["function"]["name"] for call in made] == expected

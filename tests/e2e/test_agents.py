@@ -1,8 +1,14 @@
 """Long conversations with tools, as agents have them, through every kind of upstream and in every dialect."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -27,10 +33,16 @@ UPSTREAMS = {
     "bedrock-claude": ("aws", "bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
 }
 """Alias: vendor, adapter, the upstream's model."""
+LONG = {
+    "messages": ("anthropic", "azure", "gemini", "nova"),
+    "responses": ("openai", "compatible", "vertex-claude", "bedrock-claude"),
+    "chat": (),
+}
+"""Where a loop has all the rounds: once for each upstream. Elsewhere it has one of every kind of turn."""
 SECRETS = {"vertex": VERTEX_SECRET, "bedrock": AWS_SECRET}
 SCRIPTS: dict[str, list[dict[str, Any]]] = {
     "": script(ROUNDS),
-    "-short": script(7),
+    "-short": script(6),
     "-brief": [{"content": LAST}],
     "-slow": [{"tool_calls": [{"name": "run", "arguments": {"command": "x" * 500}}], "tokens": 100, "cadence_ms": 50}],
 }
@@ -91,8 +103,7 @@ def texts(found: object) -> str:
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("dialect", ["messages", "responses", "chat"])
 def test_long_loop(world: Families, dialect: str, upstream: str) -> None:
-    # Turns without end are the same work in every dialect; chat is the one that most others pass through.
-    suffix = "-short" if dialect == "chat" else ""
+    suffix = "" if upstream in LONG[dialect] else "-short"
     with agent(world, dialect, upstream + suffix) as working:
         working.run()
     turns = SCRIPTS[suffix]
@@ -197,6 +208,19 @@ def test_another_model_goes_on(world: Families, dialect: str, then: str) -> None
         assert working.ask() == []
     assert working.heard[-1] == LAST
     assert all(world.sent()["body"].count(f"text {number} 0") == 1 for number in range(3))
+
+
+def test_the_documents_configurations_load(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/agents.md").read_text()
+    (codex,) = re.findall(r"^```\n(model = .*?)^```$", page, re.DOTALL | re.MULTILINE)
+    provider = tomllib.loads(codex)["model_providers"]["fastgw"]
+    assert provider["wire_api"] == "responses"
+    (documented,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "resources.yaml").write_text(documented)
+    environment = {**os.environ, "ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "b", "AGENT_KEY": "sk-agent"}
+    validate = [sys.executable, "-m", "fastgw", "validate", "--resources", str(tmp_path / "resources.yaml")]
+    finished = subprocess.run(validate, env=environment, capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_a_refused_turn_reads_like_the_upstreams(world: Families) -> None:

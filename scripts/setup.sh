@@ -61,13 +61,13 @@ build)
         --no-build-isolation --config-settings editable_mode=compat --editable .
     ;;
 node)
-    # Optional: the tests with the Node SDK skip, and say so, without it.
+    # Optional: the tests with SDKs for Node skip, and say so, without it.
     if ! command -v npm >/dev/null; then
-        echo "npm not found: the tests with the Node SDK will be skipped"
+        echo "npm not found: the tests with SDKs for Node will be skipped"
     else
-        echo "installing the locked Node SDK into tests/e2e/node"
+        echo "installing the locked SDKs for Node into tests/e2e/node"
         npm ci --prefix tests/e2e/node --no-audit --no-fund --silent ||
-            echo "npm ci failed: the tests with the Node SDK will be skipped" >&2
+            echo "npm ci failed: the tests with SDKs for Node will be skipped" >&2
     fi
     exit
     ;;

@@ -81,8 +81,12 @@ class ChatCall:
     # -- for upstreams of other protocols
 
     def canonical(self) -> Chat:
-        """The request itself: the canonical form is OpenAI's. Raises 400 for what only the scanner lets pass."""
+        """The request itself: the canonical form is OpenAI's. Raises 400 for what only the scanner lets pass, and for
+        functions, which came before tools and whose answers other protocols cannot give."""
         chat: Chat = parsed(self.body)
+        if chat.get("functions"):
+            detail = "`functions` is not supported for this model: use `tools`"
+            raise invalid_request(detail, param="functions", code="unsupported_parameter")
         return chat
 
     def place(self, error: GatewayError, /) -> None:

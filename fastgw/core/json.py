@@ -2,21 +2,41 @@
 
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from fastgw._speedups.splice import ScanError, top_level
+
+MAX_DEPTH: Final = 127
+"""Values inside of each other. What others say is written again as a part of something else, and the library writes a
+good deal less deep than it reads."""
+
 
 def read(text: bytes) -> Any:
-    """The value of a JSON text. Raises ValueError.
+    """The value of a JSON text. Raises ValueError, also for one that is too deep.
 
     What is valid and yet cannot be held is replaced: half of a surrogate pair, which programs write that cut text
     between its UTF-16 units, by U+FFFD, and a number beyond all doubles by the largest.
     """
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _replaced(text)
+        value = _replaced(text)
+    if too_deep(text):
+        raise ValueError("the document is too deep")
+    return value
+
+
+def too_deep(text: bytes) -> bool:
+    """Whether a valid JSON text has more than MAX_DEPTH levels. Most have fewer brackets than that."""
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return False
+    try:
+        top_level(b'{"":%b}' % text, (), MAX_DEPTH + 1)
+    except ScanError as error:
+        return error.reason == "depth"
+    return False
 
 
 def load(text: bytes | str) -> Any:
@@ -28,9 +48,11 @@ def load(text: bytes | str) -> Any:
 
 
 def load_object(text: object) -> dict[str, Any]:
-    """The object that a text is, {} for everything else."""
+    """The object that a text is, {} for everything else, and for one that is too deep."""
     found = load(text) if isinstance(text, bytes | str) else None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict) or not isinstance(text, bytes | str):
+        return {}
+    return {} if too_deep(text.encode() if isinstance(text, str) else text) else found
 
 
 def _replaced(text: bytes) -> Any:

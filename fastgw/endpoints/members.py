@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from orjson import loads
-
 from fastgw._speedups.splice import STRING, ScanError, top_level
 from fastgw.core.errors import decode_error
-from fastgw.core.json import load
+from fastgw.core.json import load, read
 from fastgw.gateway.receive import not_json
 
 Span = tuple[int, int, int]
@@ -33,8 +31,8 @@ def text_of(body: bytes, span: Span | None) -> str:
     """A value as text, "" when it is no string; half a surrogate pair becomes U+FFFD."""
     if span is None or span[0] != STRING:
         return ""
-    text: str = loads(body[span[1] : span[2]])
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text: str = read(body[span[1] : span[2]])
+    return text
 
 
 def value_of(body: bytes, span: Span | None) -> Any:

@@ -152,7 +152,7 @@ def _add_choice(chat: Chat, choice: object, shorts: dict[str, str]) -> None:
     if not isinstance(choice, dict):
         return
     kind = choice.get("type")
-    if kind in _CHOICES:
+    if isinstance(kind, str) and kind in _CHOICES:
         chat["tool_choice"] = _CHOICES[kind]
     elif kind == "tool" and isinstance(choice.get("name"), str):
         chat["tool_choice"] = {"type": "function", "function": {"name": shortened(choice["name"], shorts)}}

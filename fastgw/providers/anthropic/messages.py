@@ -2,9 +2,8 @@
 
 from typing import Any, Final
 
-import orjson
-
 from fastgw.core.errors import GatewayError, invalid_request, invalid_upstream
+from fastgw.core.json import load_object
 from fastgw.providers.anthropic.content import Block, blocks, is_text, text_block
 from fastgw.providers.calls import PLAIN, call_id
 from fastgw.providers.canonical import Chat
@@ -100,11 +99,7 @@ def _uses(calls: object) -> list[Block]:
 
 def parsed(arguments: object) -> dict[str, Any]:
     """The arguments of a call as an object; {} when they are none."""
-    try:
-        found = orjson.loads(arguments) if isinstance(arguments, str) else arguments
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    return arguments if isinstance(arguments, dict) else load_object(arguments)
 
 
 def _result(message: dict[str, Any], param: str) -> Block:

@@ -20,7 +20,7 @@ def tools_of(chat: Chat) -> list[Block]:
     tools = chat.get("tools")
     for tool in tools if isinstance(tools, list) else []:
         function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
-        if not isinstance(function, dict) or not function.get("name"):
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
             continue
         block: Block = {"name": function["name"]}
         if function.get("description") is not None:

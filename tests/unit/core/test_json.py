@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fastgw.core.json import load, load_object, read
+from fastgw.core.json import MAX_DEPTH, load, load_object, read
 
 
 @pytest.mark.parametrize("text", ["", b"", "{", b'{"a":1', '{"a":\ud800}', b"\xff", "[1,]", "NaN"])
@@ -54,3 +54,17 @@ def test_what_is_valid_is_read(text: bytes, value: Any) -> None:
 def test_what_is_no_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read(text)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_depth_is_bounded(opening: str, closing: str) -> None:
+    def text(depth: int) -> str:
+        return opening * depth + "1" + closing * depth
+
+    assert read(text(MAX_DEPTH).encode())
+    for depth in (MAX_DEPTH + 1, 255, 1000, 2000):
+        with pytest.raises(ValueError, match="deep"):
+            read(text(depth).encode())
+    wide = f'{{"{"[" * 300}":[{",".join([text(MAX_DEPTH - 2)] * 5)}]}}'
+    assert read(wide.encode()) == load_object(wide) == load_object(wide.encode())
+    assert load_object(f'{{"a":{text(MAX_DEPTH)}}}') == {}

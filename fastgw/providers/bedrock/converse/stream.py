@@ -2,9 +2,8 @@
 
 from typing import Any, Final
 
-import orjson
-
 from fastgw._speedups.eventstream import EVENT, LARGE, MessageReader
+from fastgw.core.json import read
 from fastgw.providers import events
 from fastgw.providers.bedrock.converse.answer import finish_of, stop_sequence_of, usage_of
 from fastgw.providers.canonical import Usage, string
@@ -65,16 +64,16 @@ class ConverseDecoder:
 
     def _event(self, name: bytes, payload: bytes) -> None:
         try:
-            event = orjson.loads(payload) if payload else {}
-        except orjson.JSONDecodeError:
+            event = read(payload) if payload else {}
+        except ValueError:
             event = None
         if not isinstance(event, dict):
             self.failure = events.BAD
             return
         self.frames += 1
-        read = _READ.get(name)
-        if read is not None:
-            read(self, event)
+        reader = _READ.get(name)
+        if reader is not None:
+            reader(self, event)
 
     def _begin(self, event: dict[str, Any]) -> None:
         if not self._begun:

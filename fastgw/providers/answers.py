@@ -4,6 +4,27 @@ from typing import Any
 
 from fastgw.core.errors import UpstreamFailure, decode_error
 from fastgw.core.json import read
+from fastgw.providers.canonical import Completion
+
+
+class Pieces:
+    """What an answer says while it is read, in pieces, of which there may be very many: they are joined once."""
+
+    __slots__ = ("reasoning", "signature", "text")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.signature: list[str] = []
+
+    def join(self, answer: Completion) -> None:
+        """All has been read. What has no piece stays as it is."""
+        if self.text:
+            answer.text = "".join(self.text)
+        if self.reasoning:
+            answer.reasoning = "".join(self.reasoning)
+        if self.signature:
+            answer.signature = "".join(self.signature)
 
 
 def document_of(body: bytes, *texts: str) -> dict[str, Any]:

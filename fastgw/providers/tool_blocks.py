@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from fastgw._speedups.events import Frame
+from fastgw.providers.answers import Pieces
 from fastgw.providers.canonical import Completion, ToolCall, string
 from fastgw.providers.events import NO_TOOL
 from fastgw.providers.heard import Heard
@@ -17,13 +18,14 @@ class ToolBlocks:
     """The tool blocks of a stream, told to a renderer. An `index` is the upstream's of a content block; input for one
     that is no tool's is left out."""
 
-    __slots__ = ("_answer_tool", "_blocks", "_calls", "_renderer")
+    __slots__ = ("_answer_tool", "_blocks", "_calls", "_renderer", "_unfilled")
 
     def __init__(self, renderer: Heard, answer_tool: str | None) -> None:
         self._renderer = renderer
         self._answer_tool = answer_tool
         # By index: the number of the call, or None for the answer; and whether input was seen.
         self._blocks: dict[Any, tuple[int | None, bool]] = {}
+        self._unfilled: dict[Any, None] = {}  # indexes of those without input, in order
         self._calls = 0
 
     def start(self, index: object, id: object, name: object) -> None:
@@ -34,6 +36,7 @@ class ToolBlocks:
             self._calls += 1
             self._renderer.tool(number, string(id), string(name))
         self._blocks[index] = (number, False)
+        self._unfilled[index] = None
 
     def input(self, index: object, fragment: str) -> None:
         """A piece of its input."""
@@ -41,6 +44,7 @@ class ToolBlocks:
         if number == -1:
             return
         self._blocks[index] = (number, True)
+        self._unfilled.pop(index, None)
         if number is None:
             self._renderer.text(fragment)
         else:
@@ -48,12 +52,12 @@ class ToolBlocks:
 
     def stop(self, index: object) -> None:
         """A block is over; one without input gets an empty object, for arguments must parse."""
-        if index in self._blocks and not self._blocks[index][1]:
+        if index in self._unfilled:
             self.input(index, "{}")
 
     def finish(self, reason: str) -> str:
         """All of them are over. The finish reason: calls are none when there was only the answer."""
-        for index in self._blocks:
+        for index in list(self._unfilled):
             self.stop(index)
         answered = reason == "tool_calls" and self._blocks and not self._calls
         return "stop" if answered else reason
@@ -67,11 +71,13 @@ class ToolBlocks:
         return index, frame[1]
 
 
-def add_tool(answer: Completion, id: object, name: object, given: object, answer_tool: str | None) -> None:
+def add_tool(
+    answer: Completion, pieces: Pieces, id: object, name: object, given: object, answer_tool: str | None
+) -> None:
     """A tool block of a whole answer; `given` is its input."""
     arguments = orjson.dumps({} if given is None else given).decode()
     if answer_tool is not None and name == answer_tool:
-        answer.text = (answer.text or "") + arguments
+        pieces.text.append(arguments)
     else:
         answer.tool_calls.append(ToolCall(string(id), string(name), arguments))
 

@@ -40,7 +40,7 @@ class MessagesRenderer(CountedRenderer):
         self._block = 0  # the open one
         self._kind = ""  # of the open one; empty: none is open
         self._tools: dict[int, int] = {}
-        self._signature = ""
+        self._signature: list[str] = []
         self._stop_sequence: str | None = None
 
     # -- pieces
@@ -75,7 +75,7 @@ class MessagesRenderer(CountedRenderer):
 
     def signature(self, text: str) -> None:
         """Comes with the end of the thinking block."""
-        self._signature += text
+        self._signature.append(text)
 
     def tool(self, index: int, id: str, name: str) -> None:
         """A tool block begins."""
@@ -137,8 +137,8 @@ class MessagesRenderer(CountedRenderer):
         if not self._kind:
             return
         if self._kind == "thinking":
-            self._delta(b'{"type":"signature_delta","signature":%b}' % orjson.dumps(self._signature))
-            self._signature = ""
+            self._delta(b'{"type":"signature_delta","signature":%b}' % orjson.dumps("".join(self._signature)))
+            self._signature.clear()
         self._kind = ""
         self.frame = None
         self._event(b"content_block_stop", b'"index":%d' % self._block)

@@ -102,7 +102,8 @@ def _paired(messages: list[Placed]) -> list[Placed]:
             continue
         made.append(placed)
         ids = {call["id"] for call in placed.message.get("tool_calls", ())}
-        for at in sorted(at for id in ids for at in outputs.get(id, ()) if at > index and at not in moved):
+        # The first call with an id takes all outputs behind it: nothing is left for another one.
+        for at in sorted(at for id in ids for at in outputs.pop(id, ()) if at > index):
             moved.add(at)
             made.append(messages[at])
     return made

@@ -14,6 +14,8 @@ from fastgw.providers.canonical import Chat
 
 MAX_NAME: Final = 64
 """Characters of a function's name elsewhere."""
+MAX_READ: Final = 1024
+"""Characters of the name of a namespace or a tool that tell it apart."""
 ARGUMENT: Final = "input"
 """The argument of the function that a custom tool becomes."""
 _PARAMETERS: Final = {
@@ -65,7 +67,8 @@ def function_name(namespace: object, name: str) -> str:
     """What the function is called that stands for a tool of a namespace."""
     if not isinstance(namespace, str) or not namespace:
         return name
-    whole = f"{namespace}__{name}"
+    # Every tool of a namespace repeats its name.
+    whole = f"{namespace[:MAX_READ]}__{name[:MAX_READ]}"
     if len(whole) <= MAX_NAME:
         return whole
     digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fastgw.providers.answers import document_of, lacks
+from fastgw.providers.answers import Pieces, document_of, lacks
 from fastgw.providers.anthropic.usage import usage_of
 from fastgw.providers.canonical import Completion, string
 from fastgw.providers.tool_blocks import add_tool, tools_added
@@ -37,19 +37,21 @@ def completion_of(body: bytes, answer_tool: str | None = None) -> Completion:
     )
     stop = message.get("stop_sequence")
     found.stop_sequence = stop if isinstance(stop, str) else None
+    pieces = Pieces()
     for block in content:
         if isinstance(block, dict):
-            _read(found, block, answer_tool)
+            _read(found, pieces, block, answer_tool)
+    pieces.join(found)
     tools_added(found, answer_tool)
     return found
 
 
-def _read(found: Completion, block: dict[str, Any], answer_tool: str | None) -> None:
+def _read(found: Completion, pieces: Pieces, block: dict[str, Any], answer_tool: str | None) -> None:
     kind = block.get("type")
     if kind == "text":
-        found.text = (found.text or "") + string(block.get("text"))
+        pieces.text.append(string(block.get("text")))
     elif kind == "thinking":
-        found.reasoning = (found.reasoning or "") + string(block.get("thinking"))
-        found.signature = (found.signature or "") + string(block.get("signature"))
+        pieces.reasoning.append(string(block.get("thinking")))
+        pieces.signature.append(string(block.get("signature")))
     elif kind == "tool_use":
-        add_tool(found, block.get("id"), block.get("name"), block.get("input"), answer_tool)
+        add_tool(found, pieces, block.get("id"), block.get("name"), block.get("input"), answer_tool)

@@ -20,22 +20,16 @@ def conversation(chat: Chat) -> tuple[str | list[Block] | None, list[Block]]:
     leading = 0
     while leading < len(messages) and _role(messages[leading], leading) in _SYSTEM:
         leading += 1
-    turns: list[Block] = []
+    turns: list[tuple[str, list[Block], list[Block]]] = []
     for index, message in enumerate(messages[leading:], leading):
         role, content = _turn(message, index)
-        if turns and turns[-1]["role"] == role:
-            held = turns[-1]["content"]
-            # Results must come first, also behind a system message that became a user's.
-            at = len(held) if message["role"] != "tool" or held[-1]["type"] == "tool_result" else _results(held)
-            held[at:at] = content
-        else:
-            turns.append({"role": role, "content": content})
-    return _system(messages[:leading]), turns
-
-
-def _results(content: list[Block]) -> int:
-    """How many results a turn begins with."""
-    return next((at for at, block in enumerate(content) if block["type"] != "tool_result"), len(content))
+        if not turns or turns[-1][0] != role:
+            turns.append((role, [], []))
+        # Results must come first, also behind a system message that became a user's.
+        _, results, others = turns[-1]
+        (results if message["role"] == "tool" else others).extend(content)
+    made = [{"role": role, "content": results + others} for role, results, others in turns]
+    return _system(messages[:leading]), made
 
 
 def _role(message: object, index: int) -> str:

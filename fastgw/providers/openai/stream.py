@@ -12,7 +12,7 @@ from fastgw.providers.openai.usage import raise_to
 class ChunkDecoder(EventDecoder):
     """`reasoning_path`: the members below `delta` in which the vendor keeps its reasoning text."""
 
-    __slots__ = ("_begun", "_path", "_tools")
+    __slots__ = ("_begun", "_calls", "_path", "_tools")
 
     def __init__(self, renderer: Heard, reasoning_path: tuple[bytes, ...] = ()) -> None:
         # The reader knows no vendor's place of reasoning: such streams are read chunk by chunk.
@@ -20,6 +20,7 @@ class ChunkDecoder(EventDecoder):
         self._begun = False
         self._path = tuple(name.decode() for name in reasoning_path)
         self._tools: dict[int, _Tool] = {}
+        self._calls = 0  # begun so far
 
     def tool_frame(self) -> tuple[int, Frame | None]:
         """The last call's, once it has begun."""
@@ -96,12 +97,14 @@ class ChunkDecoder(EventDecoder):
             tool.id = tool.id or string(call.get("id"))
             tool.name = tool.name or string(function.get("name"))
             if tool.id and tool.name:
-                tool.number = sum(other.number >= 0 for other in self._tools.values())
+                tool.number = self._calls
+                self._calls += 1
                 self._renderer.tool(tool.number, tool.id, tool.name)
-        fragment = tool.waiting + string(function.get("arguments"))
-        tool.waiting = "" if tool.number >= 0 else fragment
-        if fragment and tool.number >= 0:
-            self._renderer.arguments(tool.number, fragment)
+        if fragment := string(function.get("arguments")):
+            tool.waiting.append(fragment)
+        if tool.waiting and tool.number >= 0:
+            self._renderer.arguments(tool.number, "".join(tool.waiting))
+            tool.waiting.clear()
 
 
 class _Tool:
@@ -110,5 +113,6 @@ class _Tool:
     __slots__ = ("id", "name", "number", "waiting")
 
     def __init__(self) -> None:
-        self.id = self.name = self.waiting = ""
+        self.id = self.name = ""
+        self.waiting: list[str] = []
         self.number = -1

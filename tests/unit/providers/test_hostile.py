@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Callable
-from time import thread_time
 from typing import Any
 
 import pytest
 
-from fastgw.core.errors import GatewayError, UpstreamFailure
-from tests.golden.harness import Case, Fixture
+from fastgw.core.errors import UpstreamFailure
+from tests.golden.harness import Case, Fixture, binary
+from tests.support.limits import timed
 
 FAMILIES = ("anthropic", "bedrock", "vertex")
-SECONDS = 20.0
-"""Processor time that the long ones may take. They need a second or less; in steps times steps it would be minutes."""
 HI = {"role": "user", "content": "hi"}
 
 
@@ -139,3 +137,124 @@ def test_half_a_character_in_the_name_that_an_upstream_gives() -> None:
     answer = b'{"id": "a\\ud83d", "type": "message", "model": "\\ude00", "content": []}'
     whole, reported = case("messages", "anthropic").raw_reply(answer)
     assert (whole, reported.id, reported.model) == (answer, "a\ufffd", "\ufffd")
+
+
+# -- length
+
+
+def test_results_and_words_that_take_turns() -> None:
+    count = 40_000
+    result, word = {"role": "tool", "tool_call_id": "a", "content": ""}, {"role": "user", "content": "x"}
+    sent = timed(lambda: requested("chat", "anthropic", messages=[HI, *[result, word] * count]))
+    [turn] = sent["messages"]
+    kinds = [block["type"] for block in turn["content"]]
+    assert kinds == ["tool_result"] * count + ["text"] * (count + 1)
+
+
+def test_results_of_one_call_behind_as_many_calls() -> None:
+    count = 30_000
+    call = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "a", "output": "x"}
+    sent = timed(lambda: requested("responses", "openai", input=[call, output] * count))
+    roles = [message["role"] for message in sent["messages"]]
+    assert roles == ["assistant"] + ["tool"] * count + ["assistant"] * (count - 1)
+
+
+def test_texts_that_become_one() -> None:
+    count = 100_000
+    content = [{"type": "text", "text": "a" * 30}] * count
+    sent = timed(lambda: requested("chat", "bedrock", messages=[{"role": "user", "content": content}]))
+    assert sent["messages"] == [{"role": "user", "content": [{"text": "a" * 30 * count}]}]
+
+
+def test_documents_of_one_name() -> None:
+    count = 30_000
+    content = [{"type": "file", "file": {"file_data": "data:application/pdf;base64,"}}] * count
+    sent = timed(lambda: requested("chat", "bedrock", messages=[{"role": "user", "content": content}]))
+    names = [block["document"]["name"] for block in sent["messages"][0]["content"]]
+    assert names[:3] == ["document", "document 2", "document 3"]
+    assert len(set(names)) == count
+
+
+SMALL: dict[str, tuple[dict[str, Any], Callable[[list[Any]], dict[str, Any]]]] = {
+    "anthropic": (
+        {"type": "text", "text": "a" * 30},
+        lambda blocks: {"id": "i", "model": "m", "content": blocks},
+    ),
+    "bedrock": ({"text": "a" * 30}, lambda blocks: {"output": {"message": {"content": blocks}}}),
+    "vertex": ({"text": "a" * 30}, lambda blocks: {"candidates": [{"content": {"parts": blocks}}]}),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_answer_in_many_pieces(family: str) -> None:
+    count = 200_000
+    piece, whole = SMALL[family]
+    answer = json.dumps(whole([piece] * count)).encode()
+    made, _ = timed(lambda: case("chat", family).raw_reply(answer))
+    assert json.loads(made)["choices"][0]["message"]["content"] == "a" * 30 * count
+
+
+def chunk(delta: dict[str, Any]) -> bytes:
+    """An event of a chat stream."""
+    document = {"id": "i", "model": "m", "choices": [{"index": 0, "delta": delta}]}
+    return f"data: {json.dumps(document)}\n\n".encode()
+
+
+def call_piece(index: int, **function: str) -> dict[str, Any]:
+    """A piece of a call."""
+    return {"index": index, "id": f"t{index}", "function": function}
+
+
+def test_a_stream_of_many_calls() -> None:
+    count = 30_000
+    stream = case("messages", "openai").opened()
+    timed(
+        lambda: [
+            stream.feed(chunk({"tool_calls": [call_piece(n, name="f", arguments="{}") for n in range(at, at + 1000)]}))
+            for at in range(0, count, 1000)
+        ]
+    )
+    assert not stream.failure
+    assert b'"index":%d' % (count - 1) in stream.finish()
+
+
+def test_arguments_of_a_call_that_never_gets_a_name() -> None:
+    stream = case("messages", "openai").opened()
+    piece = chunk({"tool_calls": [call_piece(0, arguments="a" * 30)]}) * 100
+    timed(lambda: [stream.feed(piece) for _ in range(2000)])
+    out = stream.feed(chunk({"tool_calls": [call_piece(0, name="f")]}))
+    assert out.count(b"a" * 30 * 200_000) == 1
+
+
+def test_ends_of_a_message_with_many_tools() -> None:
+    count = 20_000
+    stream = case("chat", "anthropic").opened()
+    start = {"type": "content_block_start", "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 1}}
+    starts = "".join(f"data: {json.dumps({**start, 'index': index})}\n\n" for index in range(count))
+    timed(lambda: stream.feed((starts + f"data: {json.dumps(end)}\n\n" * count).encode()))
+    assert not stream.failure
+
+
+def test_a_signature_in_many_pieces() -> None:
+    stream = case("messages", "bedrock", model="us.anthropic.claude-sonnet-4-5-20250929-v1:0").opened()
+    events = [{"contentBlockDelta": {"delta": {"reasoningContent": {"text": "t", "signature": "a" * 30}}}}] * 100
+    piece = b"".join(map(binary, events))
+    timed(lambda: [stream.feed(piece) for _ in range(2000)])
+    assert b"a" * 30 * 200_000 in stream.finish()
+
+
+def test_the_name_of_a_function_that_gave_many_results() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "n" * 200_000, "arguments": "{}"}}
+    turns = [HI, {"role": "assistant", "tool_calls": [call]}]
+    results = [{"role": "tool", "tool_call_id": "a", "content": ""}] * 20_000
+    case_ = case("chat", "vertex", request={"model": "alias", "messages": turns + results})
+    assert len(timed(lambda: case_.raw_sent(False))) < 10_000_000
+
+
+def test_the_name_of_a_namespace_of_many_tools() -> None:
+    inner = [{"type": "function", "name": f"t{n}"} for n in range(20_000)]
+    tools = [{"type": "namespace", "name": "n" * 2_000_000, "tools": inner}]
+    sent = timed(lambda: requested("responses", "openai", input="hi", tools=tools))
+    assert len({tool["function"]["name"] for tool in sent["tools"]}) == 20_000

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fastgw.providers.answers import document_of, lacks
+from fastgw.providers.answers import Pieces, document_of, lacks
 from fastgw.providers.canonical import Completion, Usage, counter, string
 from fastgw.providers.tool_blocks import add_tool, tools_added
 
@@ -52,22 +52,24 @@ def completion_of(body: bytes, model: str, answer_tool: str | None = None) -> Co
         raise lacks("output.message.content")
     found = Completion("", model, finish=finish_of(document.get("stopReason")), usage=usage_of(document.get("usage")))
     found.stop_sequence = stop_sequence_of(document)
+    pieces = Pieces()
     for block in content:
         if isinstance(block, dict):
-            _read(found, block, answer_tool)
+            _read(found, pieces, block, answer_tool)
+    pieces.join(found)
     if found.text is None and not found.tool_calls:
         found.text = ""
     tools_added(found, answer_tool)
     return found
 
 
-def _read(found: Completion, block: dict[str, Any], answer_tool: str | None) -> None:
+def _read(found: Completion, pieces: Pieces, block: dict[str, Any], answer_tool: str | None) -> None:
     use, reasoning = block.get("toolUse"), block.get("reasoningContent")
     if isinstance(block.get("text"), str):
-        found.text = (found.text or "") + block["text"]
+        pieces.text.append(block["text"])
     elif isinstance(use, dict):
-        add_tool(found, use.get("toolUseId"), use.get("name"), use.get("input"), answer_tool)
+        add_tool(found, pieces, use.get("toolUseId"), use.get("name"), use.get("input"), answer_tool)
     elif isinstance(reasoning, dict) and isinstance(reasoning.get("reasoningText"), dict):
         told = reasoning["reasoningText"]
-        found.reasoning = (found.reasoning or "") + string(told.get("text"))
-        found.signature = (found.signature or "") + string(told.get("signature"))
+        pieces.reasoning.append(string(told.get("text")))
+        pieces.signature.append(string(told.get("signature")))

@@ -52,7 +52,7 @@ def blocks(content: object, param: str) -> list[Block]:
     """
     if not isinstance(content, list):
         return [{"text": plain(content)}]
-    made: list[Block] = []
+    made: list[Block] = []  # with texts in pieces
     for index, part in enumerate(content):
         if not isinstance(part, dict):
             continue
@@ -63,11 +63,12 @@ def blocks(content: object, param: str) -> list[Block]:
             made.append(_media(found, f"{param}[{index}]"))
         elif isinstance(text := found.get("text"), str):
             if made and "text" in made[-1]:
-                made[-1] = {"text": made[-1]["text"] + text}
+                made[-1]["text"].append(text)
             else:
-                made.append({"text": text})
+                made.append({"text": [text]})
         made += cache_points(found)
-    kept = [one for one in made if one.get("text") is None or one["text"].strip()]
+    joined = [{"text": "".join(one["text"])} if "text" in one else one for one in made]
+    kept = [one for one in joined if "text" not in one or one["text"].strip()]
     return kept or [{"text": plain(content)}]
 
 
@@ -83,15 +84,17 @@ def cache_points(marked: Block) -> list[Block]:
 def name_apart(turns: list[Block]) -> None:
     """Give documents that are called the same names of their own: the API takes each name once per request."""
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one given
     for turn in turns:
         for one in turn["content"]:
             for inner in one["toolResult"]["content"] if "toolResult" in one else (one,):
                 if "document" in inner:
-                    name, number = inner["document"]["name"], 1
-                    while inner["document"]["name"] in taken:
-                        number += 1
-                        inner["document"]["name"] = f"{name} {number}"
-                    taken.add(inner["document"]["name"])
+                    name = apart = inner["document"]["name"]
+                    while apart in taken:
+                        numbers[name] = numbers.get(name, 1) + 1
+                        apart = f"{name} {numbers[name]}"
+                    taken.add(apart)
+                    inner["document"]["name"] = apart
 
 
 def refuse_remote(chat: Chat) -> None:

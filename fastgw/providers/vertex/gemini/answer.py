@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fastgw.providers.answers import document_of, lacks
+from fastgw.providers.answers import Pieces, document_of, lacks
 from fastgw.providers.canonical import Completion, Usage, counter, string
 from fastgw.providers.vertex.gemini.tools import tool_call
 
@@ -37,14 +37,16 @@ def completion_of(body: bytes, model: str) -> Completion:
 
 def _completion(candidate: dict[str, Any], model: str) -> Completion:
     found = Completion("", model, text="", finish=finish_of(candidate.get("finishReason")))
+    pieces = Pieces()
     for part in parts_of(candidate):
         text = part.get("text")
         if isinstance(text, str) and part.get("thought") is True:
-            found.reasoning = (found.reasoning or "") + text
+            pieces.reasoning.append(text)
         elif isinstance(text, str):
-            found.text = (found.text or "") + text
+            pieces.text.append(text)
         elif (call := tool_call(part)) is not None:
             found.tool_calls.append(call)
+    pieces.join(found)
     if found.tool_calls:
         found.text = found.text or None
         if found.finish == "stop":

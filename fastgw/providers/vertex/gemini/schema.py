@@ -6,8 +6,12 @@
 import json
 from typing import Any, Final
 
-MAX_NODES: Final = 10_000
-"""Schemas that are written: references may stand for exponentially many. What comes later accepts anything."""
+MAX_COPIED: Final = 4_000_000
+"""What all references of a request may stand for together, in bytes, with COST for every member and every schema: it
+may be exponentially much. What comes later accepts anything."""
+MAX_DEPTH: Final = 40
+"""References inside of each other. What is deeper accepts anything; the library that writes it has an end as well."""
+COST: Final = 16
 
 _KEPT: Final = frozenset(
     {
@@ -16,6 +20,8 @@ _KEPT: Final = frozenset(
     }
 )
 """Members that are the same there; a member that the API does not know makes it refuse the request."""
+_WRITTEN: Final = _KEPT | {"enum", "const", "required"}
+"""Members whose values are written as they are."""
 _FORMATS: Final = {
     "string": frozenset({"date-time", "enum"}),
     "number": frozenset({"float", "double"}),
@@ -23,37 +29,60 @@ _FORMATS: Final = {
 }
 
 
-def cleaned(schema: dict[str, Any]) -> dict[str, Any]:
+class Room:
+    """How much of MAX_COPIED is left."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_COPIED
+
+    def take(self, size: int) -> bool:
+        """Whether there is that much; it is gone then."""
+        self.left -= size
+        return self.left >= 0
+
+
+def cleaned(schema: dict[str, Any], room: Room | None = None) -> dict[str, Any]:
     """The schema without what Gemini refuses. References are replaced by what they refer to; a schema that contains
-    itself ends there in one that accepts any object."""
-    return _Cleaner(schema).clean(schema, frozenset())
+    itself ends there in one that accepts any object. Schemas of one request share their `room`."""
+    return _Cleaner(schema, room or Room()).clean(schema, frozenset())
 
 
 class _Cleaner:
     """Cleans the schemas of one document."""
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    def __init__(self, root: dict[str, Any], room: Room) -> None:
         self._root = root
-        self._left = MAX_NODES
+        self._room = room
+        self._targets: dict[str, dict[str, Any]] = {}
 
     def clean(self, schema: dict[str, Any], within: frozenset[str]) -> dict[str, Any]:
         """`within`: the references that led here."""
-        return _settled(self._collected(schema, within))
+        return self._settled(self._collected(schema, within))
 
     def _collected(self, schema: dict[str, Any], within: frozenset[str]) -> dict[str, Any]:
-        self._left -= 1
-        if self._left < 0:
-            return {}
         while isinstance(reference := schema.get("$ref"), str):
             if reference in within:
                 return {"type": "object"}
             within |= {reference}
-            target = _resolve(reference, self._root)
+            target = self._target(reference)
+            if len(within) > MAX_DEPTH or not self._room.take(COST * (1 + len(target))):
+                return {}
             schema = {**target, **{name: value for name, value in schema.items() if name != "$ref"}}
+        if within and not self._room.take(COST * (1 + len(schema))):
+            return {}
         made: dict[str, Any] = {}
         for name, value in schema.items():
-            self._member(made, name, value, schema, within)
+            if not within or self._room.take(_size(name, value)):
+                self._member(made, name, value, schema, within)
         return made
+
+    def _target(self, reference: str) -> dict[str, Any]:
+        found = self._targets.get(reference)
+        if found is None:
+            found = self._targets[reference] = _resolve(reference, self._root)
+        return found
 
     def _member(
         self, made: dict[str, Any], name: str, value: Any, schema: dict[str, Any], within: frozenset[str]
@@ -67,7 +96,7 @@ class _Cleaner:
         elif name == "properties" and isinstance(value, dict):
             members = {key: self.clean(of, within) for key, of in value.items() if isinstance(of, dict)}
             if members:
-                made["properties"] = {**made.get("properties", {}), **members}
+                made.setdefault("properties", {}).update(members)
         elif name == "items" and isinstance(value, dict):
             made["items"] = self.clean(value, within)
         elif name in ("anyOf", "oneOf", "allOf") and isinstance(value, list):
@@ -78,7 +107,7 @@ class _Cleaner:
             if isinstance(value, str) and value in _FORMATS.get(str(schema.get("type")), frozenset()):
                 made["format"] = value
         elif name == "required" and isinstance(value, list):
-            made["required"] = [*made.get("required", ()), *value]
+            made.setdefault("required", []).extend(value)
         elif name in _KEPT:
             made[name] = value
 
@@ -92,35 +121,46 @@ class _Cleaner:
             return
         for variant in others:
             part = self._collected(variant, within)
-            if "properties" in part:
-                made["properties"] = {**part["properties"], **made.get("properties", {})}
-            if "required" in part:
-                made["required"] = [*made.get("required", ()), *part["required"]]
+            if "properties" in part and "properties" in made:
+                known = made["properties"]
+                known.update((key, value) for key, value in part["properties"].items() if key not in known)
+            if "required" in part and "required" in made:
+                made["required"] += part["required"]
             made.update({key: value for key, value in part.items() if key not in made})
+
+    def _settled(self, made: dict[str, Any]) -> dict[str, Any]:
+        """A schema without what the API refuses about its members together."""
+        if "anyOf" in made:
+            if "properties" in made or "items" in made:
+                del made["anyOf"]  # conditions about what is described beside them
+            else:
+                # Variants must stand alone: what holds for all of them goes into each.
+                shared = {name: made[name] for name in ("type", "description", "nullable") if name in made}
+                if not self._room.take(len(repr(shared)) * len(made["anyOf"])):
+                    shared = {}
+                return {
+                    "anyOf": [variant if "anyOf" in variant else {**shared, **variant} for variant in made["anyOf"]]
+                }
+        if "required" in made:
+            known = made.get("properties", {})
+            made["required"] = [name for name in dict.fromkeys(map(str, made["required"])) if name in known]
+            if not made["required"]:
+                del made["required"]
+        if made.get("type") == "array" and not made.get("items"):
+            made["items"] = {"type": "string"}
+        return made
+
+
+def _size(name: str, value: object) -> int:
+    """What a member costs in the place of a reference, beside the schemas that it holds."""
+    if name in _WRITTEN:
+        return len(repr(value))
+    return len(value) if isinstance(value, dict | list) else 0
 
 
 def _word(value: object) -> str:
     """A value of an enumeration, which are texts there whatever the type is."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _settled(made: dict[str, Any]) -> dict[str, Any]:
-    """A schema without what the API refuses about its members together."""
-    if "anyOf" in made:
-        if "properties" in made or "items" in made:
-            del made["anyOf"]  # conditions about what is described beside them
-        else:
-            # Variants must stand alone: what holds for all of them goes into each.
-            shared = {name: made[name] for name in ("type", "description", "nullable") if name in made}
-            return {"anyOf": [variant if "anyOf" in variant else {**shared, **variant} for variant in made["anyOf"]]}
-    if "required" in made:
-        known = made.get("properties", {})
-        made["required"] = [name for name in dict.fromkeys(map(str, made["required"])) if name in known]
-        if not made["required"]:
-            del made["required"]
-    if made.get("type") == "array" and not made.get("items"):
-        made["items"] = {"type": "string"}
-    return made
 
 
 def _add_types(made: dict[str, Any], types: list[Any]) -> None:

@@ -16,7 +16,7 @@ import orjson
 from fastgw.core.json import load_object
 from fastgw.providers.canonical import ToolCall
 from fastgw.providers.vertex.gemini.content import Part, plain
-from fastgw.providers.vertex.gemini.schema import cleaned
+from fastgw.providers.vertex.gemini.schema import Room, cleaned
 
 _SIGNED: Final = re.compile(r"call_[0-9a-f]{24}_([A-Za-z0-9_-]+)")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -24,12 +24,15 @@ SIGNING: Final = "gemini-3"
 """How the names of models begin that demand signatures."""
 UNSIGNED: Final = "skip_thought_signature_validator"
 """What stands for the signature of a call that another model has made."""
+MAX_NAME: Final = 128
+"""Characters of a function's name that its results repeat: no model takes more."""
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 
 def declarations(tools: object) -> list[dict[str, Any]]:
     """The functions of `tools`; other kinds of tools are left out."""
     made: list[dict[str, Any]] = []
+    room = Room()
     for tool in tools if isinstance(tools, list) else ():
         function = (
             tool.get("function") if isinstance(tool, dict) and tool.get("type", "function") == "function" else None
@@ -40,7 +43,7 @@ def declarations(tools: object) -> list[dict[str, Any]]:
         if isinstance(function.get("description"), str):
             declared["description"] = function["description"]
         if isinstance(function.get("parameters"), dict):
-            parameters = cleaned(function["parameters"])
+            parameters = cleaned(function["parameters"], room)
             if parameters.get("properties") or parameters.get("type") != "object":
                 declared["parameters"] = parameters
         made.append(declared)
@@ -98,6 +101,7 @@ class Calls:
         found = self._names.get(id) if isinstance(id, str) else None
         if found is None:
             found = name if isinstance(name, str) and name else "unknown"
+        found = found[:MAX_NAME]
         response = {"name": found, "response": {"result": plain(message.get("content"))}}
         place = self._places.get(id, len(self._places)) if isinstance(id, str) else len(self._places)
         media = [part for part in content if "text" not in part]

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw.mock import rules
-from fastgw.providers.vertex.gemini.schema import MAX_NODES, cleaned
+from fastgw.providers.vertex.gemini.schema import COST, MAX_COPIED, MAX_DEPTH, Room, cleaned
+from tests.support.limits import timed
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,87 @@ def test_references_that_multiply_end() -> None:
         f"D{n}": {"properties": {side: {"$ref": f"#/$defs/D{n + 1}"} for side in "ab"}} for n in range(last)
     }
     made = cleaned({"$ref": "#/$defs/D0", "$defs": {**definitions, f"D{last}": {"type": "string"}}})
-    assert str(made).count("properties") <= MAX_NODES
+    assert 100 < str(made).count("properties") <= MAX_COPIED / COST
+
+
+def definitions(count: int, link: Any) -> dict[str, Any]:
+    """Schemas of which each refers to the next one, in the way that `link` makes of the reference."""
+    made = {f"D{n}": link(n, {"$ref": f"#/$defs/D{n + 1}"}) for n in range(count)}
+    return {**made, f"D{count}": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        lambda n, next: next,
+        lambda n, next: {"items": next},
+        lambda n, next: {"allOf": [next], "properties": {f"p{n}": {}}},
+        lambda n, next: {"properties": {"a": next}},
+        lambda n, next: {"anyOf": [next, {"type": "integer"}]},
+    ],
+)
+def test_long_chains_of_references_end(link: Any) -> None:
+    count = 3000
+    properties = {f"p{n}": {"$ref": f"#/$defs/D{n}"} for n in range(count)}
+    schema = {"$defs": definitions(count, link), "type": "object", "properties": properties}
+    made = timed(lambda: cleaned(schema))
+    assert len(made["properties"]) == count
+    assert orjson.dumps(made)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"enum": ["word"] * 20_000},
+        {"type": "string", "description": "d" * 200_000},
+        {"type": "string", "pattern": "d" * 200_000},
+        {"type": "object", "required": ["r"] * 20_000},
+        {"example": {"a": [["x"] * 20_000]}},
+        {f"x{n}": 1 for n in range(20_000)},
+        {"properties": {f"x{n}": 1 for n in range(20_000)}},
+        {"anyOf": [1] * 20_000},
+        {"properties": {f"x{n}": {} for n in range(20_000)}},
+    ],
+)
+def test_a_large_schema_is_not_copied_without_end(target: dict[str, Any]) -> None:
+    properties = {f"p{n}": {"$ref": "#/$defs/T"} for n in range(5000)}
+    made = timed(lambda: cleaned({"$defs": {"T": target}, "type": "object", "properties": properties}))
+    assert len(orjson.dumps(made)) < 3 * MAX_COPIED
+
+
+def test_a_long_reference_is_read_once() -> None:
+    link = {"$ref": "#" + "/a" * 200_000}
+    properties = {f"p{n}": {"$ref": "#/$defs/T"} for n in range(5000)}
+    made = timed(lambda: cleaned({"$defs": {"T": link}, "type": "object", "properties": properties}))
+    assert made["properties"]["p0"] == {}
+
+
+def test_what_holds_for_all_variants_is_not_repeated_without_end() -> None:
+    schema = {"description": "d" * 200_000, "anyOf": [{"type": "string"}] * 5000}
+    assert len(orjson.dumps(timed(lambda: cleaned(schema)))) < MAX_COPIED
+    assert cleaned({**schema, "anyOf": [{"type": "string"}] * 2}) == {
+        "anyOf": [{"description": "d" * 200_000, "type": "string"}] * 2
+    }
+
+
+def test_parts_that_are_put_together() -> None:
+    count = 20_000
+    parts = [{"properties": {f"p{n}": {"type": "string"}}, "required": [f"p{n}"]} for n in range(count)]
+    made = timed(lambda: cleaned({"type": "object", "allOf": parts}))
+    assert made["required"] == list(made["properties"]) == [f"p{n}" for n in range(count)]
+
+
+def test_schemas_of_one_request_share_their_room() -> None:
+    schema = {"$ref": "#/$defs/T", "$defs": {"T": {"type": "string", "description": "d" * (MAX_COPIED // 3)}}}
+    room = Room()
+    assert ["description" in cleaned(schema, room) for _ in range(4)] == [True, True, False, False]
+
+
+def test_references_inside_of_each_other() -> None:
+    made: Any = cleaned({"$ref": "#/$defs/D0", "$defs": definitions(MAX_DEPTH - 1, lambda n, next: {"items": next})})
+    for _ in range(MAX_DEPTH - 1):
+        made = made["items"]
+    assert made == {"type": "string"}
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)

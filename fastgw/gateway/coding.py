@@ -27,19 +27,20 @@ def unpack(body: bytes, coding: bytes | None, limit: int) -> bytes:
     inflate = inflater(coding)
     if inflate is None:
         return body
-    plain = b""
+    plain = bytearray()
     try:
-        while body and len(plain) <= limit:
-            inflate = continued(inflate)
-            plain += inflate.decompress(body, limit - len(plain) + 1)
-            body = inflate.unused_data
-            if not inflate.eof:
-                break
+        # What is behind a member is copied with every member, so it is read in slices.
+        for start in range(0, len(body), SLICE):
+            rest = body[start : start + SLICE]
+            while rest and len(plain) <= limit:
+                inflate = continued(inflate)
+                plain += inflate.decompress(rest, limit - len(plain) + 1)
+                rest = inflate.unused_data
     except zlib.error as error:
         raise decode_error(str(error)) from None
     if len(plain) > limit or not inflate.eof:
         raise decode_error("compressed body is truncated or too large")
-    return plain
+    return bytes(plain)
 
 
 def unpack_start(body: bytes, coding: bytes | None, limit: int) -> bytes:

@@ -291,6 +291,8 @@ class StreamRelay:
             return decode_error("stream frame is too large")
         if kind == 4:
             return transport_error("the stream is damaged or incomplete")
+        if kind == 5:
+            return transport_error("answer from upstream is too large")
         wanted = "a chat completion chunk" if self._endpoint.family == "openai" else "an event of its protocol"
         return decode_error(f"stream frame is not {wanted}")
 

@@ -37,9 +37,9 @@ class RelayedStream(Protocol):
     `feed` takes bytes of the upstream's body, split anywhere, and returns bytes for the caller, framed for its HTTP
     version. `frames` counts the events read. `ended`: the stream is complete and its end was returned. `failure`: 0,
     or 1 an event that reports an error (its payload is in `failure_data`), 2 an event that is not understood, 3 an
-    event that is too large, 4 bytes that are no whole events; nothing more is read then. `fail` ends the caller's
-    stream with an error event whose data is `payload`; b"" when the dialect has no way to say so, then the connection
-    is cut. Counters are the largest seen.
+    event that is too large, 4 bytes that are no whole events, 5 a stream that is too large; nothing more is read then.
+    `fail` ends the caller's stream with an error event whose data is `payload`; b"" when the dialect has no way to say
+    so, then the connection is cut. Counters are the largest seen.
     `said` is what the caller was told, for counting: content, reasoning, names and arguments of tools, at most about
     1 MiB; `said_beyond` the bytes that were not kept. Once completion tokens were reported nothing needs to be kept.
     `id` and `served_model` are the upstream's names for the answer and for its model, b"" until known.

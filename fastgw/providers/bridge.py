@@ -6,7 +6,9 @@ from typing import Any
 from fastgw.core.errors import GatewayError
 from fastgw.providers.adapter import Decoder, Dialect, Reported, Translate, Translator
 from fastgw.providers.canonical import Chat, ReportsUsage, Usage
+from fastgw.providers.events import LONG
 from fastgw.providers.heard import Heard
+from fastgw.upstream.connection import MAX_BODY
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -63,21 +65,27 @@ class BridgedStream(ReportsUsage):
     """A translated stream: an upstream's decoder, the caller's renderer, and the framing of HTTP (RFC 9112 §7.1).
 
     A clean end of the upstream's body is the end of the stream even without the protocol's own marker; whoever feeds
-    it knows whether the end was clean.
+    it knows whether the end was clean. Both sides keep something of every tool, and one dialect repeats all texts at
+    the end: a stream may be as large as a whole answer, and no larger.
     """
 
-    __slots__ = ("_chunked", "_decoder", "_renderer", "ended")
+    __slots__ = ("_chunked", "_decoder", "_renderer", "_room", "ended")
 
     def __init__(self, decoder: Decoder, renderer: Heard, *, chunked: bool) -> None:
         self._decoder = decoder
         self._renderer = renderer
         self._chunked = chunked
+        self._room = MAX_BODY
         self.ended = False
 
     def feed(self, data: bytes, /) -> bytes:
         """Upstream bytes in, the caller's bytes out. Nothing is read after the end or a failure."""
         decoder = self._decoder
         if self.ended or decoder.failure:
+            return b""
+        self._room -= len(data)
+        if self._room < 0:
+            decoder.failure = LONG
             return b""
         out = decoder.feed(data)
         if decoder.done:

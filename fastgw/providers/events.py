@@ -8,9 +8,9 @@ from fastgw.providers.canonical import Usage
 from fastgw.providers.heard import Heard
 
 NO_TOOL = (-1, None)
-IN_BAND, BAD, LARGE, BROKEN = 1, 2, 3, 4
+IN_BAND, BAD, LARGE, BROKEN, LONG = 1, 2, 3, 4, 5
 """Values of `failure`: the upstream reports an error; an event is not understood; an event is too large; the bytes are
-no whole events."""
+no whole events; all events together are too large."""
 
 
 class EventDecoder:

@@ -6,20 +6,20 @@ from fastgw._speedups.events import Frame
 from fastgw.providers.canonical import Renderer, Usage
 
 KEPT = 1_048_576
-"""Bytes of content, and characters of everything else, that are kept for counting."""
+"""Bytes of content, of reasoning and of calls each that are kept for counting."""
 
 
 class Heard:
     """A renderer that passes everything on to another one and keeps what the caller is told, for counting.
 
-    Content and calls are kept as the inside of a JSON string each, of at most `room` bytes, to which a decoder adds
-    what it writes by itself with the other renderer's frames. Nothing is kept once completion tokens were reported.
+    Content, reasoning and calls are kept as the inside of a JSON string each, of at most `room` bytes, to which a
+    decoder adds what it writes by itself with the other renderer's frames. Nothing is kept once completion tokens were
+    reported.
     """
 
     __slots__ = (
         "_inner",
         "_reasoning",
-        "_room",
         "beyond",
         "calls",
         "choice",
@@ -36,9 +36,9 @@ class Heard:
     def __init__(self, inner: Renderer) -> None:
         self._inner = inner
         self.content = bytearray()
-        self._reasoning: list[str] = []
+        self._reasoning = bytearray()
         self.calls = bytearray()
-        self.room = self._room = KEPT
+        self.room = KEPT
         self.beyond = 0
         self.id = self.model = ""
         self.choice = inner.choice
@@ -69,7 +69,7 @@ class Heard:
 
     def reasoning(self, text: str) -> None:
         """A piece of the reasoning."""
-        self._keep(self._reasoning, text)
+        self._add(self._reasoning, text)
         self._inner.reasoning(text)
 
     def tool(self, index: int, id: str, name: str) -> None:
@@ -96,7 +96,7 @@ class Heard:
     def _counted(self, usage: Usage) -> None:
         """With completion tokens there is nothing to count any more."""
         if usage.completion_tokens:
-            self.room = self._room = 0
+            self.room = 0
             self.content.clear()
             self._reasoning.clear()
             self.calls.clear()
@@ -108,15 +108,8 @@ class Heard:
         else:
             self.beyond += len(raw)
 
-    def _keep(self, pieces: list[str], text: str) -> None:
-        if len(text) <= self._room:
-            self._room -= len(text)
-            pieces.append(text)
-        else:
-            self.beyond += len(text.encode("utf-8", "replace"))
-
     @property
     def said(self) -> bytes:
         """Content, reasoning, names and arguments of tools, one after the other."""
-        content, calls = (orjson.loads(b'"%b"' % bytes(kept)) for kept in (self.content, self.calls))
-        return "".join((content, *self._reasoning, calls)).encode("utf-8", "replace")
+        said: str = orjson.loads(b'"' + b"".join((self.content, self._reasoning, self.calls)) + b'"')
+        return said.encode("utf-8", "replace")

@@ -32,6 +32,7 @@ class NativeStream(ReportsUsage):
         "_held",
         "_reader",
         "_text",
+        "_waiting",
         "complete",
         "ended",
         "failure",
@@ -53,6 +54,7 @@ class NativeStream(ReportsUsage):
         self._text = bytearray()
         self._reader.listen(self._text, self._text, KEPT)
         self._held: list[bytes] = []
+        self._waiting = 0  # bytes of them
         self._ends = True  # what was sent last ended an event, so that a comment tears none apart
         self.usage = Usage()
         self.complete = False
@@ -92,8 +94,11 @@ class NativeStream(ReportsUsage):
             return self._framed(data[: data.startswith(b"\n")])
         if self._reader is not None:
             self._read(self._reader, data)
+        if not self.failure and self._waiting > MAX_EVENT:
+            self.frames = self.frames or 1  # comments without end are all that there is to relay
         if self.failure or not self.frames:
             self._held.append(data)
+            self._waiting += len(data)
             return b""
         if self._held:
             data = b"".join((*self._held, data))

@@ -20,6 +20,8 @@ from fastgw.runtime.outbound import FetchError, Reply
 
 MARGIN = 60.0
 """Seconds before its end from which on a token is not used any more."""
+MAX_SECONDS = 86400.0
+"""Lifetime of a token that an authority is believed."""
 MAX_TOKENS = 1024
 """Tokens that are remembered; beyond it the ones that have expired are dropped, then all."""
 SHOWN = 500
@@ -95,7 +97,7 @@ def read_token(body: bytes) -> tuple[str, float]:
     seconds = document.get("expires_in", 0) if isinstance(document, dict) else 0
     # Some authorities write the number as a string.
     try:
-        return token, max(0.0, float(seconds))
+        return token, min(max(0.0, float(seconds)), MAX_SECONDS)
     except (TypeError, ValueError):
         raise ValueError("token endpoint answered with an expires_in that is no number") from None
 

@@ -68,7 +68,9 @@ class Project:
 
     def _at(self, publisher: str, model: str, operation: str) -> UpstreamURL:
         verb, _, query = operation.partition("?")
-        path = f"{self._path}/publishers/{publisher}/models/{checked('model id', model)}:{verb}"
+        # A wildcard takes names from callers: what they have encoded is a part of the name and stays one.
+        name = checked("model id", model).replace("%", "%25")
+        path = f"{self._path}/publishers/{publisher}/models/{name}:{verb}"
         return replace(self._base, query=f"?{query}" if query else "").at(path)
 
 

@@ -1,12 +1,18 @@
 """Requests and answers that are made to hurt: too deep, of odd types, or long in the way that costs most."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fastgw.core.errors import UpstreamFailure
+from fastgw.endpoints.chat_render import ChatRenderer
+from fastgw.providers import bridge
+from fastgw.providers.events import LONG
+from fastgw.providers.heard import Heard
+from fastgw.providers.native import MAX_EVENT
 from tests.golden.harness import Case, Fixture, binary
 from tests.support.limits import timed
 
@@ -258,3 +264,50 @@ def test_the_name_of_a_namespace_of_many_tools() -> None:
     tools = [{"type": "namespace", "name": "n" * 2_000_000, "tools": inner}]
     sent = timed(lambda: requested("responses", "openai", input="hi", tools=tools))
     assert len({tool["function"]["name"] for tool in sent["tools"]}) == 20_000
+
+
+# -- streams without an end
+
+
+def test_comments_before_the_first_event_are_not_held_without_end() -> None:
+    stream = case("messages", "anthropic").opened()
+    comments = b": waiting\n\n" * 10_000
+    passed = sum(len(stream.feed(comments)) for _ in range(100))
+    assert passed + 2 * MAX_EVENT > 100 * len(comments)
+    start = b'data: {"type":"message_start","message":{"id":"i","model":"m"}}\n\n'
+    assert stream.feed(start) == start
+    assert stream.id == b"i"
+
+
+def test_a_translated_stream_is_no_larger_than_a_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "MAX_BODY", 100_000)
+    stream = case("responses", "openai").opened()
+    event = chunk({"content": "a" * 1000})
+    fed = 0
+    while not stream.failure and fed < 1_000_000:
+        stream.feed(event)
+        fed += len(event)
+    assert (stream.failure, fed // 100_000) == (LONG, 1)
+    assert b"event: error" in stream.fail(b"{}")
+
+
+def test_reasoning_in_tiny_pieces_is_kept_in_few_bytes() -> None:
+    heard = Heard(ChatRenderer(b'"m"', include_usage=False))
+    tracemalloc.start()
+    for _ in range(50_000):
+        heard.reasoning("\u3042")
+        heard.take()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert heard.said == "\u3042".encode() * 50_000
+    assert held < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[", "https://\u2100.com/a.png", "http://[::1/x.png", "gs://[/a.jpeg", "http://"]
+)
+def test_addresses_of_no_host(url: str) -> None:
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    sent = requested("chat", "vertex", messages=[{"role": "user", "content": content}])
+    kind = "image/jpeg" if "jpeg" in url else "image/png"
+    assert sent["contents"][0]["parts"] == [{"fileData": {"mimeType": kind, "fileUri": url}}]

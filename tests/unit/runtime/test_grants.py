@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from fastgw.core.errors import GatewayError
 from fastgw.core.grants import ClientCredentials, Grant, ServiceAccount
-from fastgw.runtime.grants import MAX_TOKENS, GrantServer, WorkerTokens, keep
+from fastgw.runtime.grants import MAX_SECONDS, MAX_TOKENS, GrantServer, WorkerTokens, keep, read_token
 from fastgw.runtime.link import Mint, Minted
 from fastgw.runtime.outbound import FetchError, Reply
 from tests.support.issuer import private_key
@@ -216,3 +216,18 @@ def test_a_grant_survives_the_way_between_processes() -> None:
         data = msgspec.msgpack.encode(Mint(1, grant))
         assert msgspec.msgpack.decode(data, type=Mint).grant == grant
     assert Minted(1).failure is None
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("1e300", MAX_SECONDS),
+        ('"inf"', MAX_SECONDS),
+        ('"1e999"', MAX_SECONDS),
+        ("-5", 0),
+        ('"nan"', 0),
+        ("99999", MAX_SECONDS),
+    ],
+)
+def test_no_token_is_believed_to_last(told: str, seconds: float) -> None:
+    assert read_token(f'{{"access_token": "t", "expires_in": {told}}}'.encode()) == ("t", seconds)

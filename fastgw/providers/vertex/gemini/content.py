@@ -68,6 +68,7 @@ def _media(url: object, default: str, param: str) -> Part:
     if media is not None:
         return {"inlineData": {"mimeType": media.type, "data": media.data}}
     if url.lower().startswith(_FETCHED):
-        kind = mimetypes.guess_type(url.partition("?")[0].partition("#")[0])[0]
+        # Of the last segment alone: newer versions of the library refuse addresses whose host is none.
+        kind = mimetypes.guess_type(url.partition("?")[0].partition("#")[0].rpartition("/")[2])[0]
         return {"fileData": {"mimeType": kind or default, "fileUri": url}}
     raise refused("only data URLs and http(s) or gs URLs are supported", param)

@@ -78,6 +78,11 @@ def test_the_endpoint_with_openais_protocol(model: str) -> None:
         )
 
 
+def test_what_a_name_has_encoded_stays_a_part_of_it() -> None:
+    place = Project(None, "p", "r").chat("google", "gemini-%2F%2e%2e%2Fx", stream=False)
+    assert place.path.endswith("/models/gemini-%252F%252e%252e%252Fx:generateContent")
+
+
 def test_an_unknown_publisher() -> None:
     with refusal(500, 'vertex publisher unknown for upstream model id "gpt-4"; expected one of gemini-* / claude-*'):
         publisher_of("gpt-4")

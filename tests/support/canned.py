@@ -102,7 +102,8 @@ def stream(body: bytes, kind: str = "text/event-stream") -> bytes:
 
 def stream_head(kind: str = "text/event-stream") -> bytes:
     """The head of a chunked answer."""
-    return f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    fields = f"content-type: {kind}\r\nconnection: close\r\ntransfer-encoding: chunked"
+    return f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode()
 
 
 def chunk(body: bytes) -> bytes:

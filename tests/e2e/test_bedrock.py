@@ -51,7 +51,7 @@ def document(origin: str) -> dict[str, Any]:
         "nova": {"model_name": NOVA},
         "sonnet": {"model_name": SONNET},
         "timed-nova": {"model_name": NOVA, "stream_timeout": 20_000, "retries": 1},
-        "brisk-titan": {"model_name": TITAN, "timeout": 900},
+        "brisk-titan": {"model_name": TITAN, "timeout": 2500},
         "titan": {"model_name": TITAN},
         "titan-2": {"model_name": TITAN_2},
         "cohere": {"model_name": COHERE},
@@ -501,7 +501,7 @@ def test_embeddings_that_are_refused(client: openai.OpenAI) -> None:
 
 
 def test_a_series_fails_and_times_out_as_one() -> None:
-    with mock_upstream(record=20, latency_ms=400) as slow, gateway(document(slow.origin)) as gw:
+    with mock_upstream(record=20, latency_ms=500) as slow, gateway(document(slow.origin)) as gw:
         with openai.OpenAI(base_url=gw.url, api_key=API_KEY, max_retries=0) as client:
             client.embeddings.create(model="brisk-titan", input="a", encoding_format="float")
             with pytest.raises(openai.APIStatusError) as caught:

@@ -9,6 +9,7 @@ from fastgw._speedups.head import AnswerReader
 from fastgw.core.errors import GatewayError, transport_error
 from fastgw.core.fiber import park
 from fastgw.gateway.account import attempt_failed
+from fastgw.gateway.aside import outgoing
 from fastgw.gateway.call import Call
 from fastgw.gateway.coding import unpack, unpack_start
 from fastgw.gateway.estimates import lacking
@@ -18,7 +19,7 @@ from fastgw.gateway.redirect import CHANGED_TO_GET, MAX_REDIRECTS, arrived, move
 from fastgw.gateway.relay import call_id, read_answer, relay_stream, release
 from fastgw.gateway.snapshot import Operation, Target
 from fastgw.policy.retry import backoff, may_retry, retry_budget
-from fastgw.providers.adapter import Series, Speaker
+from fastgw.providers.adapter import Series
 from fastgw.providers.failures import BODY_LIMIT, answer_failure
 from fastgw.upstream.connection import MAX_BODY, UpstreamConnection
 
@@ -62,10 +63,7 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
         deadline.add(ex)
     endpoint = operation.endpoint
     try:
-        speaker: Speaker = call if endpoint.translate is None else endpoint.translate(call, target)
-        body = speaker.upstream_body(target)
-        if target.overrides is not None and endpoint.edited:
-            body = target.overrides.apply_body(body, flatten=endpoint.flatten)
+        speaker, body = await outgoing(ex, call, target, endpoint)
         credential = await bearer(ex, endpoint.grant) if endpoint.grant is not None else b""
         connection = (None if fresh else operation.pool.take()) or await dial(ex, operation)
         send(ex, connection, target, operation, body, credential)

@@ -8,6 +8,7 @@ from fastgw._speedups.head import Request, RequestIds
 from fastgw.config.schema import Config
 from fastgw.core.deadlines import Deadlines
 from fastgw.core.tables import Shared
+from fastgw.gateway.aside import Aside
 from fastgw.gateway.catalog import Catalog
 from fastgw.gateway.estimates import Estimates
 from fastgw.gateway.exchange import Exchange
@@ -62,6 +63,7 @@ class Gateway:
         self.keys = keys
         self.tokens = tokens
         self.registry = registry
+        self.aside = Aside(loop)
         self.estimates = Estimates(loop, tables)
         metrics = config.observability.metrics
         clients = ClientTypes(metrics.client_type_rules)

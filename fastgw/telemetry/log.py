@@ -15,6 +15,7 @@ import stat
 import time
 import traceback
 from collections import deque
+from threading import get_ident
 from typing import Any
 
 import orjson
@@ -49,6 +50,7 @@ class Log:
         self._of: dict[str, int] = {}
         self.access = self.enabled("info", PROXY)
         self._loop = loop
+        self._thread = get_ident()
         self._fd = unblocked(fd) if loop is not None else fd
         self._batch = PIPE_BATCH if is_pipe(fd) else BATCH
         self._lines: deque[bytes] = deque()
@@ -101,7 +103,10 @@ class Log:
         return b"%b  INFO" % self._moment()
 
     def put(self, line: bytes) -> None:
-        """A whole line that the caller has made up, with its end."""
+        """A whole line that the caller has made up, with its end. From any thread."""
+        if self._loop is not None and get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.put, line)
+            return
         if len(self._lines) >= MAX_PENDING:
             self.dropped += 1
             return

@@ -348,3 +348,35 @@ def test_what_callers_read_is_what_is_counted(world: Families, http: httpx2.Clie
             expected = counted(before) + usage[name]
             assert usage[name] > 0, (stream, name)
             assert until(partial(told, world, counted), partial(le, expected)) == expected, (stream, name)
+
+
+# -- large requests, which are translated beside the event loop
+
+MANY: list[Any] = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}] * 10_000
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("family", [GPT, "nova", "gemini"])
+def test_a_large_request(http: httpx2.Client, world: Families, family: str, stream: bool) -> None:
+    body = {"model": family, "max_tokens": 5, "stream": stream, "messages": [*MANY, *HI]}
+    reply = http.post("/v1/messages", json=body)
+    assert reply.status_code == 200
+    assert b"message_stop" in reply.content or reply.json()["type"] == "message"
+    sent = json.loads(world.sent()["body"])
+    assert len(sent.get("contents") or sent["messages"]) == len(MANY) + 1
+
+
+def test_a_large_request_that_refers_to_what_is_kept_nowhere(http: httpx2.Client, world: Families) -> None:
+    body = {"model": CLAUDE, "input": [*MANY, *HI], "previous_response_id": "resp_large"}
+    reply = http.post("/v1/responses", json=body, headers={"x-request-id": "large-and-stored"})
+    assert reply.status_code == 200
+    line = "stored responses cannot be followed by this target"
+    until(lambda: world.gateway.log, lambda log: line in log)
+
+
+def test_a_large_request_that_is_refused(http: httpx2.Client) -> None:
+    audio = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
+    turns = [*MANY, {"role": "user", "content": [audio]}]
+    reply = http.post("/v1/chat/completions", json={"model": CLAUDE, "messages": turns})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == f"messages[{len(MANY)}].content[0]"

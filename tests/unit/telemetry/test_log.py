@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -214,3 +215,26 @@ def test_more_lines_than_a_write_takes(sink: Sink) -> None:
 def test_what_is_no_pipe_is_used_as_it_is(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
         assert unblocked(file.fileno()) == file.fileno()
+
+
+@on_a_loop
+async def test_lines_of_other_threads_are_left_to_the_loop(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    sink = Sink(tmp_path / "log")
+    lines = Log(LEVELS["info"], loop, sink.fd)
+    await loop.run_in_executor(None, lines.put, b"there\n")
+    lines.put(b"here\n")
+    await asyncio.sleep(0)
+    lines.close()
+    assert sorted(sink.take().splitlines()) == ["here", "there"]
+
+
+@on_a_loop
+async def test_no_timer_is_set_by_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, own = asyncio.get_running_loop(), threading.get_ident()
+    lines = Log(LEVELS["info"], loop, Sink(tmp_path / "log").fd)
+    setters: list[int] = []
+    monkeypatch.setattr(loop, "call_later", lambda *_: setters.append(threading.get_ident()))
+    await loop.run_in_executor(None, lines.put, b"there\n")
+    await asyncio.sleep(0)
+    assert setters == [own]

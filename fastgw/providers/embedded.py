@@ -1,11 +1,25 @@
 """Embeddings of upstreams with protocols of their own, as the OpenAI API answers them."""
 
 from collections.abc import Iterable
+from typing import TypeVar
 
+import msgspec
 import orjson
 
 from fastgw.core.errors import decode_error
 from fastgw.providers.canonical import Completion, Usage
+
+T = TypeVar("T")
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """What a decoder reads in an answer. Raises a decode error, also for one that is too deep."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise decode_error(str(error)) from None
+    except RecursionError:
+        raise decode_error("the document is too deep") from None
 
 
 def rendered(model: str, vectors: Iterable[bytes], tokens: int) -> tuple[bytes, Completion]:

@@ -5,10 +5,10 @@ from typing import Any, NoReturn
 import msgspec
 import orjson
 
-from fastgw.core.errors import decode_error, invalid_request
+from fastgw.core.errors import invalid_request
 from fastgw.providers.adapter import Reported, Texts
 from fastgw.providers.canonical import counter
-from fastgw.providers.embedded import rendered
+from fastgw.providers.embedded import decoded, rendered
 
 
 class _TitanAnswer(msgspec.Struct, frozen=True):
@@ -63,10 +63,7 @@ class Titan:
         return orjson.dumps({"inputText": self._texts[len(self._vectors)], **self._wanted})
 
     def _read(self, body: bytes) -> None:
-        try:
-            found = _TITAN.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise decode_error(str(error)) from None
+        found = decoded(_TITAN, body)
         self._vectors.append(bytes(found.embedding))
         self._tokens += counter(found.input_tokens)
 
@@ -86,11 +83,7 @@ class Cohere:
 
     def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
         """The vectors; tokens are not reported. Raises a decode error."""
-        try:
-            found = _COHERE.decode(body).embeddings
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise decode_error(str(error)) from None
-        return rendered(self._model, map(bytes, found), 0)
+        return rendered(self._model, map(bytes, decoded(_COHERE, body).embeddings), 0)
 
     def relay(self, _target: object, /, *, chunked: bool) -> NoReturn:
         """Embeddings have no streams."""

@@ -8,7 +8,7 @@ import orjson
 from fastgw.core.errors import decode_error
 from fastgw.providers.adapter import Reported, Texts
 from fastgw.providers.canonical import counter
-from fastgw.providers.embedded import rendered
+from fastgw.providers.embedded import decoded, rendered
 
 
 class _Statistics(msgspec.Struct, frozen=True):
@@ -54,11 +54,11 @@ class Predicted:
 
     def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
         """Vectors in the order of the instances. Raises a decode error."""
+        found = decoded(_DECODER, body).predictions
         try:
-            found = _DECODER.decode(body).predictions
             # The API writes counts as numbers of its own kind, with a point at times.
-            tokens = sum(counter(int(msgspec.json.decode(one.embeddings.statistics.token_count))) for one in found)
-        except (msgspec.DecodeError, TypeError, ValueError) as error:
+            tokens = sum(counter(int(orjson.loads(bytes(one.embeddings.statistics.token_count)))) for one in found)
+        except (TypeError, ValueError) as error:
             raise decode_error(str(error)) from None
         return rendered(self._model, (bytes(one.embeddings.values) for one in found), tokens)
 

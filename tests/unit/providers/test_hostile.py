@@ -10,10 +10,12 @@ import pytest
 from fastgw.core.errors import UpstreamFailure
 from fastgw.endpoints.chat_render import ChatRenderer
 from fastgw.providers import bridge
+from fastgw.providers.bedrock.embeddings import Cohere, Titan
 from fastgw.providers.events import LONG
 from fastgw.providers.heard import Heard
 from fastgw.providers.native import MAX_EVENT
-from tests.golden.harness import Case, Fixture, binary
+from fastgw.providers.vertex.embeddings import embedded
+from tests.golden.harness import Case, Fixture, Target, binary
 from tests.support.limits import timed
 
 FAMILIES = ("anthropic", "bedrock", "vertex")
@@ -311,3 +313,42 @@ def test_addresses_of_no_host(url: str) -> None:
     sent = requested("chat", "vertex", messages=[{"role": "user", "content": content}])
     kind = "image/jpeg" if "jpeg" in url else "image/png"
     assert sent["contents"][0]["parts"] == [{"fileData": {"mimeType": kind, "fileUri": url}}]
+
+
+# -- embeddings
+
+
+class Asked:
+    """What a call for embeddings says."""
+
+    dimensions = None
+
+    def texts(self) -> list[str]:
+        return ["a"]
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("speaker", "body"),
+    [
+        (Titan, '{"embedding":DEEP}'),
+        (Titan, '{"embedding":[1],"more":DEEP}'),
+        (Cohere, '{"embeddings":[DEEP]}'),
+        (Cohere, '{"embeddings":[[1]],"more":DEEP}'),
+        (embedded, '{"predictions":[{"embeddings":{"values":DEEP}}]}'),
+        (embedded, '{"predictions":[{"embeddings":{"values":[1],"statistics":{"token_count":DEEP}}}]}'),
+    ],
+)
+def test_deep_embeddings_are_none(speaker: Callable[..., Any], body: str) -> None:
+    made = speaker(Asked(), Target("amazon.titan-embed-text-v2:0"))
+    with pytest.raises(UpstreamFailure, match="deep"):
+        made.answer(body.replace("DEEP", DEEP).encode())
+
+
+@pytest.mark.parametrize("count", ["1e400", "[]", "{}", '"x"', "9" * 5000, "[" * 500 + "]" * 500])
+def test_counts_that_are_none(count: str) -> None:
+    body = f'{{"predictions":[{{"embeddings":{{"values":[1],"statistics":{{"token_count":{count}}}}}}}]}}'
+    with pytest.raises(UpstreamFailure, match="unparseable"):
+        embedded(Asked(), Target("m")).answer(body.encode())

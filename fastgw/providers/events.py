@@ -8,6 +8,8 @@ from fastgw.providers.canonical import Usage
 from fastgw.providers.heard import Heard
 
 NO_TOOL = (-1, None)
+MAX_INDEX = 10
+"""The reader takes indexes of one digit."""
 IN_BAND, BAD, LARGE, BROKEN, LONG = 1, 2, 3, 4, 5
 """Values of `failure`: the upstream reports an error; an event is not understood; an event is too large; the bytes are
 no whole events; all events together are too large."""
@@ -47,7 +49,8 @@ class EventDecoder:
                     return reader.ready
             renderer = self._renderer
             reader.frame = renderer.frame
-            reader.tool(*self.tool_frame())
+            index, frame = self.tool_frame()
+            reader.tool(*((index, frame) if 0 <= index < MAX_INDEX else NO_TOOL))
             if not renderer.room:
                 reader.listen(renderer.content, renderer.calls, 0)
         if reader.overflow:

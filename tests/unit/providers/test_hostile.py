@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from fastgw.core.errors import UpstreamFailure
+from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.endpoints.chat_render import ChatRenderer
 from fastgw.providers import bridge
 from fastgw.providers.bedrock.embeddings import Cohere, Titan
 from fastgw.providers.events import LONG
 from fastgw.providers.heard import Heard
+from fastgw.providers.media import Media, data_url
 from fastgw.providers.native import MAX_EVENT
 from fastgw.providers.vertex.embeddings import embedded
 from tests.golden.harness import Case, Fixture, Target, binary
@@ -352,3 +353,40 @@ def test_counts_that_are_none(count: str) -> None:
     body = f'{{"predictions":[{{"embeddings":{{"values":[1],"statistics":{{"token_count":{count}}}}}}}]}}'
     with pytest.raises(UpstreamFailure, match="unparseable"):
         embedded(Asked(), Target("m")).answer(body.encode())
+
+
+@pytest.mark.parametrize("index", [9, 10, 2**31, 2**63, -1, -(2**40)])
+@pytest.mark.parametrize(("dialect", "family"), [("messages", "openai"), ("chat", "anthropic")])
+def test_tools_of_any_index(dialect: str, family: str, index: int) -> None:
+    start = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    piece = {"type": "input_json_delta", "partial_json": '{"a":"b"}'}
+    anthropic = (
+        {"type": "content_block_start", "index": index, "content_block": start},
+        {"type": "content_block_delta", "index": index, "delta": piece},
+    )
+    made = (f"data: {json.dumps(event)}\n\n".encode() for event in anthropic)
+    calls = ({"name": "f"}, {"arguments": '{"a":"b"}'})
+    events = made if family == "anthropic" else [chunk({"tool_calls": [call_piece(index, **one)]}) for one in calls]
+    stream = case(dialect, family).opened()
+    out = b"".join(map(stream.feed, events))
+    assert not stream.failure
+    assert out.count(rb"{\"a\":\"b\"}") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("data:image/PNG;base64,AA==", Media("image/png", "AA==")),
+        ("DATA:;BASE64,AA,;", Media("x/y", "AA,;")),
+        ("data:a/b;q=1;base64;base64,", Media("a/b", "")),
+        ("https://x", None),
+    ],
+)
+def test_data_urls(url: str, found: Media | None) -> None:
+    assert data_url(url, "x/y", "p") == found
+
+
+@pytest.mark.parametrize("url", ["data:", "data:,a", "data:base64,a", "data:;base64", "data:a/b;base64;q=1,a"])
+def test_data_urls_that_are_none(url: str) -> None:
+    with pytest.raises(GatewayError, match="must be base64"):
+        data_url(url, "x/y", "p")

@@ -18,6 +18,8 @@ SLACK = 1
 STEP_BACK = 0.001
 """Seconds for which an overloaded worker leaves the queue to the others."""
 BACKLOG = 4096
+LAST_SECONDS = 1.0
+"""What a TLS handshake that is under way when the acceptor stops still gets: nothing has been asked on it yet."""
 
 
 def bind(address: str, label: str) -> socket.socket:
@@ -84,7 +86,7 @@ class Acceptor:
         loop.add_reader(listener.fileno(), self._ready)
 
     def stop(self) -> None:
-        """Accept what is in the queue now, then no more."""
+        """Accept what is in the queue now, then no more. Soon afterwards nothing is `handshaking` any more."""
         if self._stopped:
             return
         self._stopped = True
@@ -96,6 +98,12 @@ class Acceptor:
         for _ in range(BACKLOG):
             if not self._accept():
                 break
+        if self._tasks:
+            self._loop.call_later(LAST_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     @property
     def handshaking(self) -> int:

@@ -215,7 +215,10 @@ class Applier:
     def heard(self, worker: WorkerProcess) -> None:
         """A worker has said something of what it holds."""
         member = self._members.get(worker)
-        if member is not None:
+        if member is not None and not member.serving and worker.failed is not None:
+            # What it lacks now it would lack for ever.
+            self._give_up(member)
+        elif member is not None:
             self._admit(member)
         self._news.set()
 

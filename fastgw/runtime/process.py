@@ -1,13 +1,17 @@
 """One worker process as the supervisor sees it."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
+import fastgw
 from fastgw.runtime.link import Link, Message, Staged
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
@@ -20,6 +24,27 @@ the figure and counts its own overhead in."""
 COLLECTOR = (20_000, 50, 100)
 """Thresholds of the garbage collector in all processes: little of what is made is garbage in a cycle, and looking at
 everything takes 100 ms with 100,000 rows."""
+
+UNHEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that are for the supervisor, also when they are sent to the whole process group."""
+
+
+def interpreter() -> list[str]:
+    """How workers are started. They must not import what happens to lie in the working directory (`-m` looks there
+    first), unless the program itself is run from there."""
+    first, program = Path(sys.path[0] or "."), Path(fastgw.__file__).parents[1]
+    return [sys.executable, *([] if first.absolute() == program else ["-P"]), "-m", "fastgw.runtime.worker"]
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Processes that are started here block `UNHEARD` from their first moment: they would die of them before they can
+    say that they ignore them. What arrives here meanwhile is delivered afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, UNHEARD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class WorkerProcess:
@@ -53,15 +78,19 @@ class WorkerProcess:
         self._ours = ours
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PER_TURN)
-        with theirs:
+        with theirs, unheard():
             descriptors = (theirs.fileno(), listener.fileno(), handed.fileno(), board, *tables)
             arguments = [index, workers, cells, *descriptors]
-            self._process = subprocess.Popen(  # noqa: S603 - our own module with numbers as arguments
-                [sys.executable, "-m", "fastgw.runtime.worker", *map(str, arguments)],
-                pass_fds=descriptors,
-                stdin=subprocess.DEVNULL,
-                env={**ALLOCATOR, **os.environ},
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own module with numbers as arguments
+                    [*interpreter(), *map(str, arguments)],
+                    pass_fds=descriptors,
+                    stdin=subprocess.DEVNULL,
+                    env={**ALLOCATOR, **os.environ},
+                )
+            except OSError:
+                ours.close()
+                raise
 
     @property
     def pid(self) -> int:

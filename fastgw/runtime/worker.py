@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import sys
+from collections import deque
 from functools import partial
 
 import msgspec
@@ -34,7 +35,7 @@ from fastgw.runtime.grants import WorkerTokens
 from fastgw.runtime.handoff import Taker
 from fastgw.runtime.keys import WorkerKeys
 from fastgw.runtime.link import Announce, Configure, Keys, Link, Message, Minted, Part, Serve, Staged, Started, Stop
-from fastgw.runtime.process import COLLECTOR
+from fastgw.runtime.process import COLLECTOR, UNHEARD
 from fastgw.state.board import Board
 from fastgw.telemetry.levels import chosen_levels
 from fastgw.telemetry.log import Log
@@ -71,6 +72,7 @@ class Worker:
         self._compiler: Compiler | None = None
         self._catalog: Catalog | None = None
         self._preparing: asyncio.Task[None] | None = None
+        self._behind: deque[Part] = deque()
         self._tidying: asyncio.TimerHandle | None = None
         self._refused = 0
         self._pools: Pools | None = None
@@ -91,7 +93,9 @@ class Worker:
 
     def _received(self, message: Message) -> None:
         if isinstance(message, Part):
-            self._stage(message)
+            # The base of a change is the one before it. A worker that joins gets several without a pause.
+            self._behind.append(message)
+            self._catch_up()
         elif isinstance(message, Pair):
             # Always before the bootstrap configuration when the listener speaks TLS.
             self._tls = message.context()
@@ -116,6 +120,10 @@ class Worker:
         gc.collect()
         gc.freeze()
         self._link.send(Started())
+
+    def _catch_up(self) -> None:
+        while self._behind and self._preparing is None:
+            self._stage(self._behind.popleft())
 
     def _stage(self, part: Part) -> None:
         assert self._catalog is not None
@@ -142,6 +150,7 @@ class Worker:
             self._complete(draft)
         finally:
             self._preparing = None
+        self._catch_up()
 
     def _complete(self, draft: Draft) -> None:
         draft.complete = True
@@ -267,9 +276,11 @@ async def main(
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in UNHEARD:
         # The supervisor decides; a signal to the whole process group must not reach the workers first.
         signal.signal(number, signal.SIG_IGN)
+    # They were blocked so far. What has come meanwhile is gone.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, UNHEARD)
     gc.set_threshold(*COLLECTOR)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main(*(int(argument) for argument in sys.argv[1:])))

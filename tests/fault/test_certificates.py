@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -166,3 +167,13 @@ def test_a_handshake_that_does_not_come(mock: Mock, tmp_path: Path, idle: int) -
         assert shown(gw.port) == "one.test"
     finally:
         gw.kill()
+
+
+def test_a_handshake_that_does_not_come_does_not_hold_up_the_end(mock: Mock, tmp_path: Path) -> None:
+    with running(mock, tmp_path, workers=1) as (gw, admin_port):
+        with Wire(("127.0.0.1", gw.port)), Wire(("127.0.0.1", admin_port)):
+            # Both have been accepted once somebody who came later is served.
+            assert shown(gw.port) == shown(admin_port) == "one.test"
+            began = time.monotonic()
+            assert gw.stop() == 0
+            assert time.monotonic() - began < 3

@@ -21,6 +21,7 @@ import pytest
 import trustme
 import yaml
 
+import fastgw
 from fastgw.state.board import Board
 from tests.support.gateway import Gateway, free_port, gateway, resources
 from tests.support.load import Load, Reply, load, only_200
@@ -357,6 +358,46 @@ def test_a_stop_during_the_start_is_orderly(mock: Mock, tmp_path: Path, number: 
         assert process.returncode == 0, stderr
         assert "Traceback" not in stderr
         assert "Error" not in stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_is_for_the_supervisor(mock: Mock, tmp_path: Path, number: signal.Signals) -> None:
+    """A terminal and a service manager send it to the workers too, which may have begun to start a moment ago."""
+    config = {**boot_config(tmp_path, workers=2), "shutdown": {"min_drain_secs": 0}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "resources.yaml").write_text(json.dumps(resources(mock.url)))
+    command = [sys.executable, "-m", "fastgw", "--config", str(tmp_path / "config.yaml")]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as process:
+        with_children(process.pid, 2)
+        os.killpg(process.pid, number)
+        process.terminate()
+        _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert "Error" not in stderr
+
+
+def test_modules_in_the_working_directory_are_not_imported(mock: Mock, tmp_path: Path) -> None:
+    config = {**boot_config(tmp_path, workers=1), "shutdown": {"min_drain_secs": 0}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "resources.yaml").write_text(json.dumps(resources(mock.url)))
+    for name in ("uvloop", "secrets", "msgspec"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('from the working directory')\n")
+    # As the installed command does, whose own directory comes first.
+    scripts = tmp_path / "bin"
+    scripts.mkdir()
+    (scripts / "command.py").write_text("from fastgw.cli.main import main\n\nmain()\n")
+    command = [sys.executable, str(scripts / "command.py"), "--config", str(tmp_path / "config.yaml")]
+    environ = {**os.environ, "PYTHONPATH": str(Path(fastgw.__file__).absolute().parents[1])}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, cwd=tmp_path, env=environ
+    ) as process:
+        with_children(process.pid, 1)
+        process.terminate()
+        _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0, stderr
 
 
 def handles_stop(pid: int) -> None:

@@ -295,6 +295,21 @@ async def test_who_comes_while_a_change_fails_starts_anew(world: World) -> None:
 
 
 @run
+async def test_who_cannot_hold_what_is_served_starts_anew(world: World) -> None:
+    one = await world.join()
+    await world.apply(key("1", "a"))
+    late = Worker(world)
+    late.refuses = 1
+    await world.applier.join(late)  # type: ignore[arg-type]
+    while not late.failed:
+        await asyncio.sleep(0)
+    assert late.killed
+    assert not late.serving
+    await world.apply(key("2", "b"))
+    assert one.has("a", "b") == [True, True]
+
+
+@run
 async def test_rows_that_cannot_be_sent_apply_nowhere(world: World) -> None:
     worker = await world.join()
     broken = Put("models", Row("1", Model(display_name="m", model_name=object())))  # type: ignore[arg-type]

@@ -44,7 +44,11 @@ def load_resources(path: Path, environ: Mapping[str, str]) -> Resources:
         data = path.read_bytes()
     except OSError as exc:
         raise ResourcesError(str(path), [FileProblem(_FILE, f"cannot read file: {exc.strerror}")]) from None
-    return parse_resources(str(path), data, environ)
+    try:
+        return parse_resources(str(path), data, environ)
+    except ResourcesError as error:
+        error.source_hash = hashlib.sha256(data).hexdigest()
+        raise
 
 
 def parse_resources(path: str, data: bytes, environ: Mapping[str, str]) -> Resources:

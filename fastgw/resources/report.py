@@ -16,10 +16,13 @@ class FileProblem(NamedTuple):
 
 
 class ResourcesError(Exception):
-    """The file cannot be used. Prints as the load report, one line per problem; values never appear in it."""
+    """The file cannot be used. Prints as the load report, one line per problem; values never appear in it.
+
+    ``source_hash`` is the SHA-256 of what was read, None when nothing could be read."""
 
     def __init__(self, path: str, problems: Iterable[FileProblem]) -> None:
         self.path = path
+        self.source_hash: str | None = None
         self.problems = tuple(FileProblem(printable(scope), printable(message)) for scope, message in problems)
         super().__init__(path, self.problems)
 

@@ -31,16 +31,20 @@ TARGET: Final = "fastgw::config"
 DEFECT_SECONDS: Final = 1.0
 MAX_RUN: Final = 256
 """Events that are looked at and applied in one go."""
+SLICE: Final = 256
+"""Rows that are looked at between two turns of the loop."""
 MAX_LOGGED: Final = 100
 """Rejections of one load that are logged one by one."""
 
 
 class Workers(NamedTuple):
     """The serving side. `apply` makes every worker serve a change and returns what went wrong, if anything; `served`
-    gives the rows of a kind in the order of their keys; `ready` is called whenever a whole configuration serves."""
+    gives the rows of a kind in the order of their keys, `row` the one of a kind with an id; `ready` is called whenever
+    a whole configuration serves."""
 
     apply: Callable[[Change], Awaitable[str | None]]
     served: Callable[[str], Iterable[Row[Any]]]
+    row: Callable[[str, str], Row[Any] | None]
     ready: Callable[[], None]
 
 
@@ -147,15 +151,25 @@ class EtcdSource:
         return Applied(self.ledger.revision, max(0, int(min(age, silence))))
 
     async def all(self, kind: str) -> Iterable[Row[Any]]:
-        """What etcd holds of a kind, by key. Documents that cannot be used are left out. O(rows). Raises StoreError
-        while etcd does not answer: what is served then need not be what it holds."""
-        if not self.status.connected:
-            raise StoreError(UNREACHABLE)
-        return [row for row in self._workers.served(kind) if self._current(kind, row.id)]
+        """What etcd holds of a kind, by key. Documents that cannot be used are left out. O(rows), in slices. Raises
+        StoreError while etcd does not answer: what is served then need not be what it holds."""
+        self._check_connected()
+        rows = []
+        for position, row in enumerate(self._workers.served(kind)):
+            if position % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            if self._current(kind, row.id):
+                rows.append(row)
+        return rows
 
     async def one(self, kind: str, id: str) -> Row[Any] | None:
-        """The one with this id. O(rows)."""
-        return next((row for row in await self.all(kind) if row.id == id), None)
+        """The one with this id. O(1)."""
+        self._check_connected()
+        return self._workers.row(kind, id) if self._current(kind, id) else None
+
+    def _check_connected(self) -> None:
+        if not self.status.connected:
+            raise StoreError(UNREACHABLE)
 
     def _current(self, kind: str, id: str) -> bool:
         record = self.ledger.records.get(self._layout.key_of(kind, id))
@@ -210,9 +224,10 @@ class EtcdSource:
         steps = [self._plan(event, now) for event in events]
         failure = await self._apply_steps(steps)
         if failure is not None and len(steps) > 1:
-            # One of them is to blame, and the others must not suffer from it.
-            for event in events:
-                await self._serve([event])
+            # One of them is to blame, and the others must not suffer from it. Other transactions stay whole.
+            groups = [list(group) for _, group in groupby(events, key=lambda event: event.kv.revision)]
+            for group in groups if len(groups) > 1 else [[event] for event in events]:
+                await self._serve(group)
             return
         if failure is not None:
             # Whatever it was, the key keeps what it served.

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -165,7 +166,7 @@ class Supervisor:
         from fastgw.runtime.etcd import EtcdSource, Workers
 
         try:
-            workers = Workers(self.apply, self._served, self._configured)
+            workers = Workers(self.apply, self._served, self._row, self._configured)
             return EtcdSource(self._config, self._environ, self._exposition, workers, self._log)
         except SettingsError as error:
             raise BootError(f"config load failed: failed to load configuration: {error}") from None
@@ -218,7 +219,10 @@ class Supervisor:
     def _served(self, kind: str) -> Collection[Served]:
         rows = self.store.rows(kind).values()
         # A file has an order of its own; in etcd it is that of the keys.
-        return rows if self._etcd is None else sorted(rows, key=lambda row: row.id)
+        return rows if self._etcd is None else sorted(rows, key=attrgetter("id"))
+
+    def _row(self, kind: str, id: str) -> Served | None:
+        return self.store.get(kind, id)
 
     def _generation(self) -> int:
         return self._loads
@@ -298,21 +302,23 @@ class Supervisor:
 
     async def _reload(self) -> None:
         assert self._file is not None
+        source_hash: str | None = None
         try:
-            failure = await self._apply_file(await asyncio.to_thread(self._load))
+            loaded = await asyncio.to_thread(self._load)
+            source_hash = loaded.source_hash
+            failure = await self._apply_file(loaded)
             problems = [("(file)", failure or "")]
         except ResourcesError as error:
-            failure, problems = str(error), list(error.problems)
+            failure, problems, source_hash = str(error), list(error.problems), error.source_hash
         except Exception as defect:
             self._log.defect("reload failed", defect)
             failure = f"{type(defect).__name__}: {defect}"
             problems = [("(file)", failure)]
+            with contextlib.suppress(OSError):
+                source_hash = hashlib.sha256(await asyncio.to_thread(self._resources_path().read_bytes)).hexdigest()
         if failure is None:
             self._log.info("fastgw::config", "resources file reloaded", generation=self._file.generation)
             return
-        source_hash = None
-        with contextlib.suppress(OSError):
-            source_hash = hashlib.sha256(self._resources_path().read_bytes()).hexdigest()
         self._file.failed(failure, problems, source_hash)
         self._log.warn("fastgw::config", f"resources file reload failed — keeping the previous snapshot: {failure}")
 

@@ -16,7 +16,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import orjson
@@ -45,16 +45,21 @@ class Cached(NamedTuple):
     pins: dict[bytes, Pin]
 
 
+Revision = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Instant = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Unix seconds of a year with four digits."""
+
+
 class _Row(msgspec.Struct):
     key: str
     value: bytes = msgspec.field(name="value_b64")
-    revision: int = 0
-    since: int = msgspec.field(name="since_unix_secs", default=0)
+    revision: Revision = 0
+    since: Instant = msgspec.field(name="since_unix_secs", default=0)
 
 
 class _Document(msgspec.Struct):
     version: int
-    revision: int
+    revision: Revision
     entries: list[_Row]
     stale: list[_Row] = []
 

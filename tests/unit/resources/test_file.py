@@ -940,3 +940,16 @@ def test_the_annotated_example_shows_every_field() -> None:
     for kind in KINDS:
         for field in fields(kind.struct):
             assert f"{field}:" in text or field in omitted, f"{kind.name}: {field}"
+
+
+def test_a_refused_file_is_told_by_what_was_read(tmp_path: Path) -> None:
+    """Its hash is not that of what lies there a moment later."""
+    path = tmp_path / "resources.yaml"
+    with pytest.raises(ResourcesError) as missing:
+        load_resources(path, {})
+    assert missing.value.source_hash is None
+    for text in (b"", b"_format_version: 1\n", b"[", b"\xff"):
+        path.write_bytes(text)
+        with pytest.raises(ResourcesError) as refused:
+            load_resources(path, {})
+        assert refused.value.source_hash == hashlib.sha256(text).hexdigest()

@@ -52,7 +52,7 @@ class World:
             etcd=Etcd(endpoints=("http://127.0.0.1:1",)),
             managed=Managed(snapshot_cache_path=str(cache) if cache else None),
         )
-        workers = Workers(self.apply, self.served, self.is_ready)
+        workers = Workers(self.apply, self.served, self.row, self.is_ready)
         self.source = EtcdSource(config, {}, Exposition("fastgw", board), workers, self.log)  # type: ignore[arg-type]
 
     async def apply(self, change: Change) -> str | None:
@@ -66,6 +66,9 @@ class World:
 
     def served(self, kind: str) -> Iterable[Row[Any]]:
         return sorted(self.store.rows(kind).values(), key=lambda row: row.id)
+
+    def row(self, kind: str, id: str) -> Row[Any] | None:
+        return self.store.get(kind, id)
 
     def is_ready(self) -> None:
         self.ready += 1
@@ -161,6 +164,21 @@ def test_one_change_that_no_worker_takes_costs_the_others_nothing(board: Board) 
     run(body)
 
 
+def test_transactions_beside_a_change_that_no_worker_takes_stay_whole(board: Board) -> None:
+    world = World(board)
+    world.refused = {"b"}
+
+    async def body() -> None:
+        await world.source.loaded(loaded(5))
+        events = [put("a", GOOD, 6), put("b", GOOD, 7), put("c", GOOD, 8), put("d", GOOD, 8)]
+        await world.source.changed(events)
+        applied = [[each.row.id for each in change.puts] for change in world.changes]
+        assert applied == [["a", "b", "c", "d"], ["a"], ["b"], ["c", "d"]]
+        assert world.ids() == ["a", "c", "d"]
+
+    run(body)
+
+
 def test_a_load_that_no_worker_takes_is_asked_for_again(board: Board) -> None:
     world = World(board)
     world.refused = {"b"}
@@ -173,6 +191,31 @@ def test_a_load_that_no_worker_takes_is_asked_for_again(board: Board) -> None:
         world.refused = set()
         await world.source.loaded(loaded(5, b=GOOD))
         assert world.ids() == ["b"]
+
+    run(body)
+
+
+def test_what_etcd_holds_is_read_in_slices(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastgw.runtime.etcd.SLICE", 2)
+    world = World(board)
+
+    async def body() -> None:
+        source = world.source
+        with pytest.raises(StoreError):
+            await source.one("oidc_providers", "a")
+        await source.loaded(loaded(5, a=GOOD, b=GOOD, c=GOOD, d=GOOD))
+        await source.changed([put("b", b"{}", 6)])
+        turns = []
+        reading = asyncio.create_task(source.all("oidc_providers"))
+        while not reading.done():
+            await asyncio.sleep(0)
+            turns.append(reading.done())
+        assert len(turns) > 2
+        assert [row.id for row in await reading] == ["a", "c", "d"]
+        one = await source.one("oidc_providers", "c")
+        assert one is not None and one.id == "c"
+        assert await source.one("oidc_providers", "b") is None
+        assert await source.one("oidc_providers", "e") is None
 
     run(body)
 

@@ -91,6 +91,17 @@ def test_an_old_file_without_stale(tmp_path: Path) -> None:
             "not a configuration cache",
         ),
         (b'{"version":2,"revision":1,"entries":[]}', "version 2 is not known"),
+        (b'{"version":1,"revision":9223372036854775808,"entries":[]}', "not a configuration cache"),
+        (b'{"version":1,"revision":-1,"entries":[]}', "not a configuration cache"),
+        (
+            b'{"version":1,"revision":1,"entries":[{"key":"k","value_b64":"","revision":18446744073709551616}]}',
+            "not a configuration cache",
+        ),
+        (
+            b'{"version":1,"revision":1,"entries":[],'
+            b'"stale":[{"key":"k","value_b64":"","revision":1,"since_unix_secs":253402300800}]}',
+            "not a configuration cache",
+        ),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -27,12 +27,13 @@ def export_etcd(endpoints: Iterable[str], prefix: str, namespace: str, output: P
         print(f"Error: {printable(str(error))}", file=sys.stderr)
         return 1
     exported = export(stored(loaded, layout), namespace, reveal=reveal)
+    place = str(output) if output is not None else "stdout"
     try:
         write(exported.text, output)
     except OSError as error:
-        print(f"Error: cannot write {output}: {error.strerror}", file=sys.stderr)
+        print(f"Error: cannot write {place}: {error.strerror}", file=sys.stderr)
         return 1
-    for line in report(exported, str(output) if output is not None else "stdout", reveal=reveal):
+    for line in report(exported, place, reveal=reveal):
         print(printable(line), file=sys.stderr)
     return 0 if exported.complete else 1
 

@@ -16,7 +16,25 @@ ERROR_BYTES = 1900
 """What a failed start says at most; `fastgw validate` shows a whole report."""
 
 
-@click.group(invoke_without_command=True)
+class Command(click.Command):
+    """Shows its usage with every error of usage: click leaves it out when an option lacks its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if error.ctx is not None:
+                raise
+            raise click.UsageError(error.format_message(), ctx) from None
+
+
+class Group(Command, click.Group):
+    """The same for the program itself."""
+
+    command_class = Command
+
+
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("-c", "--config", type=click.Path(path_type=Path), envvar="FASTGW_CONFIG", help="Bootstrap file.")
 @click.version_option(__version__, prog_name="fastgw")
 @click.pass_context

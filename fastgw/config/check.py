@@ -11,6 +11,8 @@ from fastgw.core.addresses import parse_network, parse_socket_address
 from fastgw.core.headers import RESERVED, TRACE_CONTEXT
 from fastgw.core.regex import RegexError, compile_regex
 
+MAX_WORKERS: Final = 1024
+"""More processes than any machine has use for: a slip of the finger must not fill it with them."""
 MAX_BUCKETS: Final = 64
 MAX_CLIENT_TYPE_RULES: Final = 64
 
@@ -66,6 +68,8 @@ def _check_listeners(config: Config) -> None:
             )
     if proxy.workers == 0:
         raise ConfigError("proxy.workers must be at least 1")
+    if proxy.workers is not None and proxy.workers > MAX_WORKERS:
+        raise ConfigError(f"proxy.workers must be at most {MAX_WORKERS}")
     _check_address("observability.metrics.prometheus.addr", config.observability.metrics.prometheus.addr)
 
 

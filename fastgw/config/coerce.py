@@ -134,6 +134,9 @@ def _text(value: object, path: str) -> str:
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             raise ConfigError(f"{path}: text is not valid Unicode")
+        if "\0" in value:
+            # No path, address or header can have it, and what opens files reports it without saying which.
+            raise ConfigError(f"{path}: text has a NUL character")
         return value
     if isinstance(value, bool):
         return "true" if value else "false"

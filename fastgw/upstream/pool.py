@@ -28,6 +28,8 @@ from fastgw.core.errors import transport_error, upstream_timeout
 from fastgw.core.proxies import Proxies, Proxy
 from fastgw.upstream.connection import UpstreamConnection
 
+MAX_KEEPALIVE_SECONDS, MAX_KEEPALIVE_PROBES = 32767, 127
+"""Linux refuses sockets that are to wait longer."""
 LINGER_SECONDS = 1.0
 """How long a connection may take to end a message whose useful part is over before it is closed."""
 MAX_VISITED = 64
@@ -202,9 +204,13 @@ class Pool:
         if not idle:
             return
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (("TCP_KEEPIDLE", idle), ("TCP_KEEPINTVL", interval), ("TCP_KEEPCNT", probes)):
+        for option, value, most in (
+            ("TCP_KEEPIDLE", idle, MAX_KEEPALIVE_SECONDS),
+            ("TCP_KEEPINTVL", interval, MAX_KEEPALIVE_SECONDS),
+            ("TCP_KEEPCNT", probes, MAX_KEEPALIVE_PROBES),
+        ):
             if hasattr(socket, option) and value:
-                raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+                raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), min(value, most))
 
     def _stop_sweeping(self) -> None:
         if self._sweeper is not None:

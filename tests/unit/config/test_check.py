@@ -62,6 +62,7 @@ FAILURES: list[tuple[dict[str, object], str]] = [
     ({"proxy.request_id.accept_headers": [""]}, 'proxy.request_id.accept_headers rejects ""'),
     ({"proxy.request_id.accept_headers": ["x", "Cookie"]}, 'proxy.request_id.accept_headers rejects "Cookie"'),
     ({"proxy.workers": 0}, "proxy.workers must be at least 1"),
+    ({"proxy.workers": 1025}, "proxy.workers must be at most 1024"),
     (
         {"observability.metrics.prometheus": {"addr": "x:1", "enabled": False}},
         "observability.metrics.prometheus.addr invalid socket address: x:1",

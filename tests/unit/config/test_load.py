@@ -243,6 +243,8 @@ def test_coercion(tmp_path: Path, path: str, written: object, value: object) -> 
         ("admin.admin_keys", [["canary"]], "admin.admin_keys[0]: expected a string"),
         ("admin.admin_keys", [None], "admin.admin_keys[0]: expected a string"),
         ("proxy.addr", {"canary": 1}, "proxy.addr: expected a string"),
+        ("resources_file", "canary\0", "resources_file: text has a NUL character"),
+        ("proxy.tls", {"cert_file": "canary\0", "key_file": "x"}, "proxy.tls.cert_file: text has a NUL character"),
         ("proxy", "canary", "proxy: expected a section"),
         ("observability.tracing.otlp.sample_ratio", "canary", "sample_ratio: expected a number"),
         ("observability.tracing.otlp.sample_ratio", "1_0", "sample_ratio: expected a number"),

@@ -386,3 +386,14 @@ def test_keepalive_of_sockets(idle: int) -> None:
                 assert [raw.getsockopt(socket.IPPROTO_TCP, name) for name in names] == [61, 31, 4]
 
     run(scenario)
+
+
+def test_keepalive_beyond_what_the_system_takes() -> None:
+    async def scenario() -> None:
+        async with opened(PoolSettings(keepalive=(86_400, 2**40, 1000))) as pool:
+            connection = await pool.dial()
+            raw = connection.transport.get_extra_info("socket")
+            names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [raw.getsockopt(socket.IPPROTO_TCP, name) for name in names] == [32767, 32767, 127]
+
+    run(scenario)

@@ -1,11 +1,13 @@
 """Members of bodies that one scan finds, without a look at the rest. A `Span` says kind, start and end of a value."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastgw._speedups.splice import STRING, ScanError, top_level
-from fastgw.core.errors import decode_error
+from fastgw.core.errors import UpstreamFailure, decode_error
 from fastgw.core.json import load, read
 from fastgw.gateway.receive import not_json
+from fastgw.providers.canonical import Completion, Usage
 
 Span = tuple[int, int, int]
 
@@ -38,3 +40,15 @@ def text_of(body: bytes, span: Span | None) -> str:
 def value_of(body: bytes, span: Span | None) -> Any:
     """A value, None when it is not there or holds what no JSON library reads."""
     return None if span is None else load(body[span[1] : span[2]])
+
+
+def native_answer(body: bytes, usage_of: Callable[[Any], Usage]) -> tuple[Completion, Span | None]:
+    """What an answer that is relayed reports, and where the name of its model is. Any JSON text will do. Raises a
+    decode error for what is none. `usage_of` reads the protocol's `usage`."""
+    try:
+        identity, model, usage = members_of_answer(body, (b"id", b"model", b"usage"))
+    except UpstreamFailure:
+        if load(body) is None:
+            raise
+        return Completion("", ""), None
+    return Completion(text_of(body, identity), text_of(body, model), usage=usage_of(value_of(body, usage))), model

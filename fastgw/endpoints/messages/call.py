@@ -12,10 +12,9 @@ import orjson
 from fastgw._speedups.splice import NULL
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, edited
-from fastgw.core.errors import GatewayError, UpstreamFailure
-from fastgw.core.json import load
+from fastgw.core.errors import GatewayError
 from fastgw.endpoints.checks import asked
-from fastgw.endpoints.members import members_of_answer, text_of, value_of
+from fastgw.endpoints.members import native_answer
 from fastgw.endpoints.messages.canonical import chat_of
 from fastgw.endpoints.messages.names import short_names
 from fastgw.endpoints.messages.native import MessagesStream
@@ -78,13 +77,7 @@ class MessagesCall:
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's bytes, whatever they say; its own name for the model becomes the alias. Raises a decode error
         when they are no JSON."""
-        try:
-            identity, model, usage = members_of_answer(body, (b"id", b"model", b"usage"))
-        except UpstreamFailure:
-            if load(body) is None:
-                raise
-            return body, Completion("", "")
-        found = Completion(text_of(body, identity), text_of(body, model), usage=usage_of(value_of(body, usage)))
+        found, model = native_answer(body, usage_of)
         edits: list[Edit] = []
         if model is not None and found.model == self._upstream:
             edits.append((model[1], model[2], orjson.dumps(self.model)))

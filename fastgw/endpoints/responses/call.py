@@ -9,10 +9,9 @@ from typing import Any
 
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import edited
-from fastgw.core.errors import GatewayError, UpstreamFailure
-from fastgw.core.json import load
+from fastgw.core.errors import GatewayError
 from fastgw.endpoints.checks import asked
-from fastgw.endpoints.members import members_of_answer, text_of, value_of
+from fastgw.endpoints.members import native_answer
 from fastgw.endpoints.places import Placed, located
 from fastgw.endpoints.responses.canonical import chat_of, unfollowed
 from fastgw.endpoints.responses.native import ResponsesStream, usage_of
@@ -59,13 +58,7 @@ class ResponsesCall:
 
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's bytes, whatever they say. Raises a decode error when they are no JSON."""
-        try:
-            identity, model, usage = members_of_answer(body, (b"id", b"model", b"usage"))
-        except UpstreamFailure:
-            if load(body) is None:
-                raise
-            return body, Completion("", "")
-        return body, Completion(text_of(body, identity), text_of(body, model), usage=usage_of(value_of(body, usage)))
+        return body, native_answer(body, usage_of)[0]
 
     def relay(self, _target: Target, *, chunked: bool) -> RelayedStream:
         """The upstream's stream as it is."""

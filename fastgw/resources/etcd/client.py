@@ -183,6 +183,7 @@ class _Connection:
         except TimeoutError:
             raise EtcdError("timeout") from None
         pulse = _Pulse(self, layout, response, alive)
+        _end_with_connection(response)
         try:
             async for messages in _messages(response, pulse):
                 events, end = _read(messages)
@@ -316,6 +317,32 @@ class _Pulse:
                 self.failure = error
                 self._response.close()
                 return
+
+
+def _end_with_connection(response: "aiohttp.ClientResponse") -> None:
+    """Let readers of the response know when its connection is gone.
+
+    aiohttp (3.14) drops a connection on which broken chunks arrive without telling the reader of the body, who would
+    wait until the pulse finds the watch stuck.
+    """
+    import aiohttp
+
+    connection = response.connection
+    if connection is None or connection.protocol is None:
+        return
+    protocol, content = connection.protocol, response.content
+
+    def lost(closed: "asyncio.Future[None] | None" = None) -> None:
+        if closed is not None and not closed.cancelled():
+            closed.exception()
+        if not content.is_eof() and content.exception() is None:
+            reason = " ".join(str(protocol.exception() or "connection lost").split())
+            content.set_exception(aiohttp.ClientPayloadError(reason))
+
+    if protocol.closed is None:
+        lost()
+    else:
+        protocol.closed.add_done_callback(lost)
 
 
 async def _messages(response: "aiohttp.ClientResponse", pulse: _Pulse) -> AsyncIterator[list[wire.StreamLine]]:

@@ -179,3 +179,13 @@ def gateway(
             yield running
         finally:
             running.kill()
+
+
+def boot_config(directory: Path, **proxy: Any) -> dict[str, Any]:
+    """A configuration for a process that a test starts by itself: one worker, no admin listener."""
+    return {
+        "resources_file": str(directory / "resources.yaml"),
+        "proxy": {"addr": f"127.0.0.1:{free_port()}", "workers": 1, **proxy},
+        "admin": {"enabled": False},
+        "observability": {"metrics": {"prometheus": {"addr": f"127.0.0.1:{free_port()}"}}},
+    }

@@ -227,6 +227,11 @@ class Applier:
         self._members.pop(worker, None)
         self._news.set()
 
+    def serves(self, worker: WorkerProcess) -> bool:
+        """Whether a worker holds everything."""
+        member = self._members.get(worker)
+        return member is not None and member.serving
+
     def holding(self) -> int:
         """Workers that hold everything."""
         return sum(member.serving for member in self._members.values())

@@ -59,6 +59,8 @@ CELLS = 1 << 20
 """Cells per worker; metric series that find no room are counted under "other". What is not used takes no memory."""
 START_SECONDS = 30.0
 """How long the workers may take to start."""
+JOIN_SECONDS = 30.0
+"""The same for one that takes the place of another: until it holds the whole configuration."""
 POLL_SECONDS = 0.05
 SETTLE_SECONDS = 0.1
 """Between refusing handshakes and closing: what is connected by then has been accepted and has sent its request."""
@@ -384,6 +386,13 @@ class Supervisor:
         proxy = self._certificates.get("proxy")
         first: list[Message] = [] if proxy is None else [proxy.pair]
         self._background(worker.connect(self._loop, [*first, Configure(self._config_bytes)]))
+        if self._booted:
+            self._loop.call_later(JOIN_SECONDS, self._overdue, worker)
+
+    def _overdue(self, worker: WorkerProcess) -> None:
+        if self._workers[worker.index] is worker and not self._applier.serves(worker):
+            self._log.error("fastgw", "worker did not get ready in time", worker=worker.index)
+            worker.kill()
 
     def _received(self, worker: WorkerProcess, message: Message) -> None:
         if isinstance(message, Announce):

@@ -258,6 +258,40 @@ def test_a_killed_worker_is_back_within_a_second(mock: Mock) -> None:
         assert total(gw.metrics(), "fastgw_requests_total", status="200") == 2
 
 
+HANGS = """
+import os, sys
+import fastgw.runtime.process as process
+import fastgw.runtime.supervisor as supervisor
+from fastgw.cli.main import main
+
+FLAG = {flag!r}
+usual = process.interpreter
+
+def interpreter():
+    # A shell that becomes the worker, or stops before it does.
+    return ["sh", "-c", 'kill -STOP $$; exec "$0" "$@"', *usual()] if os.path.exists(FLAG) else usual()
+
+process.interpreter = interpreter
+supervisor.JOIN_SECONDS = 3.0
+main()
+"""
+
+
+def test_a_worker_that_hangs_before_it_serves_is_replaced(mock: Mock, tmp_path: Path) -> None:
+    flag = tmp_path / "hang"
+    with gateway(resources(mock.url), {"proxy": {"workers": 1}}) as gw:
+        gw.stop()
+        gw.program = ["-c", HANGS.format(flag=str(flag))]
+        gw.start()
+        (victim,) = gw.workers()
+        flag.touch()
+        os.kill(victim, signal.SIGKILL)
+        gw.wait_log("worker did not get ready in time", 30)
+        flag.unlink()
+        assert ask(gw, "fast-chat", timeout=30).status == 200
+        assert gw.stop() == 0
+
+
 def test_a_worker_that_dies_while_a_reload_waits_for_it(mock: Mock) -> None:
     with gateway(revision_document(mock, 0), {"proxy": {"workers": 2}}) as gw:
         victim = gw.workers()[0]

@@ -49,7 +49,8 @@ def resources(upstream: str, **model: Any) -> dict[str, Any]:
 
 
 class Gateway:
-    """A running gateway. `base` is the root URL, `url` the base URL for SDKs, `log` the text of stderr so far."""
+    """A running gateway. `base` is the root URL, `url` the base URL for SDKs, `log` the text of stderr so far.
+    `program` is what the interpreter is told to run."""
 
     def __init__(
         self, directory: Path, document: dict[str, Any] | str, config: dict[str, Any], environ: dict[str, str]
@@ -60,6 +61,7 @@ class Gateway:
         self.base = f"http://127.0.0.1:{self.port}"
         self.url = f"{self.base}/v1"
         self.api_key = API_KEY
+        self.program = ["-m", "fastgw"]
         self._environ = {**os.environ, **environ}
         self._log = directory / "stderr.log"
         self.write_resources(document)
@@ -97,7 +99,7 @@ class Gateway:
         """Start the process and wait until `probe` answers 200. Raises AssertionError with its log when it does not."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fastgw", "--config", str(self.directory / "config.yaml")],
+                [sys.executable, *self.program, "--config", str(self.directory / "config.yaml")],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 env=self._environ,

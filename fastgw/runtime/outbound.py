@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastgw.core.bodies import BodyTooLong, whole
 from fastgw.core.proxies import Proxies
 from fastgw.core.urls import origin
 
@@ -68,12 +69,9 @@ class Fetcher:
                 # Without a tunnel the proxy reads the request itself.
                 headers=pass_on if place.scheme == "http" else None,
             ) as answer:
-                data = bytearray()
-                async for chunk in answer.content.iter_any():
-                    data += chunk
-                    if len(data) > MAX_DOCUMENT:
-                        raise FetchError("the document is too large")
-                return Reply(answer.status, answer.headers.get("retry-after"), bytes(data))
+                return Reply(answer.status, answer.headers.get("retry-after"), await whole(answer, MAX_DOCUMENT))
+        except BodyTooLong:
+            raise FetchError("the document is too large") from None
         except TimeoutError:
             raise FetchError("no complete answer in time") from None
         except (aiohttp.ClientError, ValueError, OSError) as error:

@@ -38,6 +38,14 @@ def client(port: int, request: bytes, receive_buffer: int = 0) -> socket.socket:
     return sock
 
 
+def take(sock: socket.socket, count: int) -> None:
+    """Read so many bytes."""
+    while count:
+        data = sock.recv(count)
+        assert data
+        count -= len(data)
+
+
 def cancelled(bench: Bench, before: float) -> None:
     """One more cancelled request, and its line."""
     until(bench.gateway.metrics, lambda text: total(text, CANCELLED, model="fast-chat") >= before + 1)
@@ -196,12 +204,11 @@ def test_two_hundred_slow_readers_bound_memory_and_disturb_nobody(slow: tuple[in
         until(lambda: others.answered, lambda count: count > 200)
         before = resident(worker)
         group = [readers.enter_context(client(port, request, 4096)) for _ in range(200)]
-        received = dict.fromkeys(range(200), 0)
         peak = 0
         for _ in range(4):
             second = time.monotonic() + 1
-            for number, sock in enumerate(group):
-                received[number] += len(sock.recv(1000))
+            for sock in group:
+                take(sock, 1000)
             peak = max(peak, resident(worker))
             answered = others.answered
             until(lambda: others.answered, lambda count, more=answered + 20: count > more)  # type: ignore[misc]
@@ -209,7 +216,6 @@ def test_two_hundred_slow_readers_bound_memory_and_disturb_nobody(slow: tuple[in
         peak = max(peak, resident(worker))
         # Measured: 13 kB per reader. The bound is the write buffer and a part of a read on top.
         assert peak - before < 200 * 100_000, (peak - before) / 200
-        assert min(received.values()) >= 2000
     assert others.failures == []
 
 

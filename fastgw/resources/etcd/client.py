@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 import orjson
 from msgspec import Struct
 
+from fastgw.core.bodies import pieces, whole
 from fastgw.resources.etcd import wire
 from fastgw.resources.etcd.layout import Layout
 from fastgw.resources.etcd.settings import EtcdSettings
@@ -183,7 +184,6 @@ class _Connection:
         except TimeoutError:
             raise EtcdError("timeout") from None
         pulse = _Pulse(self, layout, response, alive)
-        _end_with_connection(response)
         try:
             async for messages in _messages(response, pulse):
                 events, end = _read(messages)
@@ -207,13 +207,8 @@ class _Connection:
     # -- calls
 
     async def _call(self, path: str, question: dict[str, Any], kind: type[T]) -> T:
-        import aiohttp
-
-        try:
-            async with await self._authorised(lambda: self._send(path, question, self._unary)) as response:
-                return wire.decode(await response.read(), kind)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise EtcdError(_reason(error)) from None
+        async with await self._authorised(lambda: self._send(path, question, self._unary)) as response:
+            return wire.decode(await _body(response), kind)
 
     async def _authorised(
         self, send: "Callable[[], Coroutine[Any, Any, aiohttp.ClientResponse]]"
@@ -238,7 +233,7 @@ class _Connection:
         question = {"name": name, "password": password}
         try:
             async with await self._send("/v3/auth/authenticate", question, self._unary) as response:
-                return wire.decode(await response.read(), wire.Token).token
+                return wire.decode(await _body(response), wire.Token).token
         except EtcdError as error:
             if wire.AUTH_OFF in str(error):
                 return ""
@@ -262,12 +257,12 @@ class _Connection:
                 allow_redirects=False,
                 **self._tls,
             )
-            if response.status == 200:
-                return response
-            async with response:
-                raise _refusal(response.status, await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise EtcdError(_reason(error)) from None
+        if response.status == 200:
+            return response
+        async with response:
+            raise _refusal(response.status, await _body(response))
 
 
 class _BadToken(EtcdError):
@@ -319,47 +314,32 @@ class _Pulse:
                 return
 
 
-def _end_with_connection(response: "aiohttp.ClientResponse") -> None:
-    """Let readers of the response know when its connection is gone.
-
-    aiohttp (3.14) drops a connection on which broken chunks arrive without telling the reader of the body, who would
-    wait until the pulse finds the watch stuck.
-    """
+async def _body(response: "aiohttp.ClientResponse") -> bytes:
+    """The whole of an answer. Raises EtcdError when it breaks off."""
     import aiohttp
 
-    connection = response.connection
-    if connection is None or connection.protocol is None:
-        return
-    protocol, content = connection.protocol, response.content
-
-    def lost(closed: "asyncio.Future[None] | None" = None) -> None:
-        if closed is not None and not closed.cancelled():
-            closed.exception()
-        if not content.is_eof() and content.exception() is None:
-            reason = " ".join(str(protocol.exception() or "connection lost").split())
-            content.set_exception(aiohttp.ClientPayloadError(reason))
-
-    if protocol.closed is None:
-        lost()
-    else:
-        protocol.closed.add_done_callback(lost)
+    try:
+        return await whole(response)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise EtcdError(_reason(error)) from None
 
 
 async def _messages(response: "aiohttp.ClientResponse", pulse: _Pulse) -> AsyncIterator[list[wire.StreamLine]]:
     """The messages of a stream, one per line, all that arrived together in one list."""
     rest: list[bytes] = []
     size = 0
-    async for data in response.content.iter_any():
-        pulse.heard()
-        size += len(data)
-        if size > MAX_LINE:
-            raise EtcdError("a message of the watch is too long")
-        if b"\n" not in data:
-            rest.append(data)
-            continue
-        *lines, last = b"".join((*rest, data)).split(b"\n")
-        rest, size = [last], len(last)
-        yield [wire.decode(line, wire.StreamLine) for line in lines if line.strip()]
+    async with contextlib.aclosing(pieces(response)) as arriving:
+        async for data in arriving:
+            pulse.heard()
+            size += len(data)
+            if size > MAX_LINE:
+                raise EtcdError("a message of the watch is too long")
+            if b"\n" not in data:
+                rest.append(data)
+                continue
+            *lines, last = b"".join((*rest, data)).split(b"\n")
+            rest, size = [last], len(last)
+            yield [wire.decode(line, wire.StreamLine) for line in lines if line.strip()]
     if pulse.failure is not None:
         raise pulse.failure
     if any(rest):

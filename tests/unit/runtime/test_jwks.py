@@ -17,6 +17,7 @@ from fastgw.runtime.link import FetchKeys, Keys
 from fastgw.runtime.outbound import MAX_DOCUMENT, Fetcher, FetchError
 from fastgw.telemetry.levels import LEVELS
 from fastgw.telemetry.log import Log
+from tests.support.canned import canned, chunk, stream_head
 from tests.support.forwardproxy import ForwardProxy
 from tests.support.issuer import DISCOVERY, JWKS, Issuer, issuer
 
@@ -400,6 +401,15 @@ def test_what_is_not_accepted(answer: tuple[int, dict[str, str], bytes], why: st
         with pytest.raises(FetchError, match=why):
             fetched(running, "/x")
         assert running.hits == {"/x": 1}
+
+
+@pytest.mark.parametrize("pause", [0, 0.05], ids=["at once", "later"])
+def test_broken_chunks_are_noticed_at_once(pause: float) -> None:
+    """Also where they arrive after the head of the answer, and not when the time for the whole is over."""
+    with canned() as server:
+        server.answer = [stream_head("application/json"), chunk(b"{"), pause, b"zz\r\n"]
+        with pytest.raises(FetchError, match="Invalid character in chunk size"):
+            asyncio.run(closing(lambda fetcher: fetcher.get(server.origin)))
 
 
 def test_an_issuer_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,12 @@ import pytest
 from fastgw.config.schema import Etcd as Section
 from fastgw.config.schema import EtcdTls
 from fastgw.resources.etcd import client as module
+from fastgw.resources.etcd import wire
 from fastgw.resources.etcd.client import EtcdClient
 from fastgw.resources.etcd.layout import Layout
 from fastgw.resources.etcd.settings import EtcdSettings, etcd_settings
 from fastgw.resources.etcd.wire import Compacted, EtcdError, Event
+from tests.support.canned import Answer, Sent, canned, chunk, error, ok, stream_head
 from tests.support.etcd import Etcd, etcd, needs_etcd
 from tests.support.faultproxy import FaultProxy, delay, pass_bytes, pass_until, reset, send, stall
 from tests.support.gateway import free_port
@@ -218,6 +220,9 @@ def test_a_killed_server_is_noticed_at_once() -> None:
 # The answer to the load of a store with one key, and the first message of the watch after it.
 LOADED = pass_until(b'"count":"1"}')
 CREATED = pass_until(b'"created":true}}\n\r\n')
+# What arrives together with the head of a response goes another way through aiohttp's parser than what follows.
+PAUSES = pytest.mark.parametrize("pause", [0, 0.05], ids=["at once", "later"])
+BROKEN_CHUNKS = b"zz\r\n"
 
 
 def test_a_stalled_stream_is_noticed(store: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,11 +252,10 @@ def test_a_stalled_stream_is_noticed(store: Etcd, monkeypatch: pytest.MonkeyPatc
         (send(b'12\r\n{"result":{"events\r\n0\r\n\r\n'), "within a message"),
     ],
 )
-@pytest.mark.parametrize("pause", [0, 0.05], ids=["at once", "later"])
+@PAUSES
 def test_a_stream_that_breaks(store: Etcd, step: Any, expected: str, pause: float) -> None:
     store.put("/p/a/a", 1)
     with FaultProxy(store.address) as proxy:
-        # What arrives together with the head of the response goes another way through the parser than what follows.
         proxy.script(LOADED, CREATED, delay(pause), step)
 
         async def body(client: EtcdClient) -> None:
@@ -286,6 +290,42 @@ def test_an_answer_that_breaks(store: Etcd, keep: int) -> None:
                 await client.load()
 
         run(settings(f"http://127.0.0.1:{proxy.address[1]}"), body)
+
+
+@PAUSES
+def test_broken_chunks_end_a_load_that_has_no_time_limit(pause: float) -> None:
+    with canned() as server:
+        server.answer = [stream_head("application/json"), chunk(b"{"), pause, BROKEN_CHUNKS]
+
+        async def body(client: EtcdClient) -> None:
+            with pytest.raises(EtcdError, match="Invalid character in chunk size"):
+                await client.load()
+
+        run(EtcdSettings((server.origin,), None, None, None), body)
+
+
+@PAUSES
+def test_a_login_that_breaks_before_a_watch(pause: float) -> None:
+    """The token that served for the load has expired meanwhile."""
+    with canned() as server:
+
+        def answer(sent: Sent) -> Answer:
+            if sent.path == "/v3/kv/range":
+                return ok({"header": {"revision": "1"}})
+            if sent.path == "/v3/watch":
+                return error(401, {"code": wire.INVALID_TOKEN, "message": "expired"})
+            if len(server.requests) == 1:
+                return ok({"token": "t"})
+            return [stream_head("application/json"), chunk(b"{"), pause, BROKEN_CHUNKS]
+
+        server.answer = answer
+
+        async def body(client: EtcdClient) -> None:
+            revision, _ = await client.load()
+            with pytest.raises(EtcdError, match="Invalid character in chunk size"):
+                await take(client.watch(revision + 1), 1)
+
+        run(EtcdSettings((server.origin,), ("reader", "pw"), None, None), body)
 
 
 def test_tokens_are_asked_for_and_renewed() -> None:

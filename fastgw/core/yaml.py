@@ -5,12 +5,14 @@ Differences from ``yaml.safe_load``, all deliberate:
 * scalars resolve by the YAML 1.2 core schema: ``yes``, ``1:30``, ``2024-01-01`` and ``1_000`` are strings;
 * mapping keys are strings, and a key given twice is an error;
 * ``<<`` is an ordinary key; tags other than the core ones are errors;
-* nesting is limited, and so is the number of nodes that aliases may expand to.
+* nesting is limited, and so is the number of nodes that aliases may expand to;
+* a text that is JSON is read as JSON, some of which parsers of YAML refuse: pairs of surrogates, long keys.
 
 Events are consumed in a loop with an explicit stack, so no document can exhaust the interpreter's stack. Messages name
 a line and a column and never quote the text, which may hold credentials.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -45,6 +47,8 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 _NUMBER_START: Final = frozenset("+-.0123456789")
 # A plain scalar that begins with anything else is a text.
 _SPECIAL: Final = _NUMBER_START | {text[0] for text in _CONSTANTS if text}
+_BRACKET: Final = re.compile(r"[ \t\r\n]*[\[{]")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _STARTS: Final = frozenset({yaml.MappingStartEvent, yaml.SequenceStartEvent})
 _ENDS: Final = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent})
 
@@ -183,10 +187,43 @@ def load_documents(text: str, *, nonfinite: bool = False) -> list[object]:
     Aliased nodes are shared objects. ``nonfinite`` lets infinities and NaN through. Raises :class:`YamlError` and
     nothing else.
     """
+    if _BRACKET.match(text):
+        try:
+            return [_json(text)]
+        except (ValueError, RecursionError):
+            pass  # other YAML, or something that the reader of YAML has words for
     builder = _Builder(nonfinite)
     for event in _events(text):
         builder.feed(event)
     return builder.documents
+
+
+def _json(text: str) -> object:
+    """The value of a JSON text that holds nothing which YAML is refused for. Raises ValueError and RecursionError."""
+    value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+    if _SURROGATE.search(text):
+        json.dumps(value, ensure_ascii=False).encode()  # half a pair has no encoding
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return value
+    raise ValueError
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def _events(text: str) -> Iterator[Any]:

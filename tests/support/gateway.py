@@ -91,8 +91,7 @@ class Gateway:
 
     def write_resources(self, document: dict[str, Any] | str) -> None:
         """Replace the resources file (it is read at boot and on reload)."""
-        # YAML has no pairs of surrogates, which JSON writes characters beyond the first plane as.
-        text = document if isinstance(document, str) else json.dumps(document, ensure_ascii=False)
+        text = document if isinstance(document, str) else json.dumps(document)
         (self.directory / "resources.yaml").write_text(text)
 
     def start(self, probe: str = "/readyz") -> None:

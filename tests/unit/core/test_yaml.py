@@ -1,5 +1,6 @@
 """The YAML dialect: one table of scalars, one of refusals, and a property that nothing but YamlError escapes."""
 
+import json
 import math
 
 import pytest
@@ -193,6 +194,44 @@ VALUES = st.recursive(
 def test_what_pyyaml_writes_reads_back(value: object) -> None:
     (document,) = load_documents(yaml.safe_dump({"v": value}, default_style='"', width=10_000))
     assert document == {"v": value}
+
+
+@given(VALUES, st.booleans(), st.sampled_from([None, 1, "\t"]))
+def test_json_reads_back(value: object, ascii: bool, indent: int | str | None) -> None:
+    for document in ({"v": value}, [value]):
+        text = json.dumps(document, ensure_ascii=ascii, indent=indent)
+        assert load_documents(f"\n {text}\r\n") == [document]
+
+
+def test_json_that_parsers_of_yaml_refuse() -> None:
+    long = "k" * 2000
+    text = f'{{"a": "\\ud83d\\ude00", "\x7f": "\x9f", "{long}": "\\/"}}'
+    assert load_documents(text) == [{"a": "\U0001f600", "\x7f": "\x9f", long: "/"}]
+    nested = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    assert load_documents(nested) == [json.loads(nested)]
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ('{"a": {"b": 1, "b": 1}}', "duplicate mapping key at line 1 column 16"),
+        ('{"a": "\\ud83d"}', "at line 1"),
+        ('{"a": 1e999}', "number is not finite"),
+        ('{"a": ' + "9" * 5000 + "}", "unacceptable scalar"),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nesting is deeper"),
+        ("[" * 100_000 + "]" * 100_000, "nesting is deeper"),
+        ('{"a": 1,, "b": 2}', "at line 1"),
+    ],
+)
+def test_json_is_refused_in_the_same_words(text: str, fragment: str) -> None:
+    with pytest.raises(YamlError, match=fragment):
+        load_documents(text)
+
+
+def test_what_only_looks_like_json_is_yaml() -> None:
+    assert load_documents("{a: NaN, b: [0x1f, 'c'],}") == [{"a": "NaN", "b": [31, "c"]}]
+    assert load_documents('{"a": NaN}') == [{"a": "NaN"}]
+    assert load_documents("{}\n---\n{}") == [{}, {}]
 
 
 @given(st.text(alphabet="ab01:-?[]{},&*!|>'\"%#~.<\\ \n\t$é", max_size=60))

@@ -107,9 +107,14 @@ async def attempt(ex: Exchange, call: Call, target: Target, operation: Operation
 async def ask_on(
     ex: Exchange, speaker: Series, target: Target, operation: Operation, credential: bytes, whole: bytes
 ) -> bytes:
-    """The remaining requests of a series, one after the other; the last answer. Raises GatewayError or ClientGone."""
+    """The remaining requests of a series, one after the other; the last answer. Raises GatewayError or ClientGone.
+
+    What the parts used is noted as they come: it was used also when the series comes to nothing.
+    """
     ex.relayed = False  # a part is no answer
+    before = ex.prompt_tokens
     while (body := speaker.following(whole)) is not None:
+        ex.prompt_tokens = ex.total_tokens = before + speaker.used
         release(ex)
         connection = operation.pool.take() or await dial(ex, operation)
         send(ex, connection, target, operation, body, credential)

@@ -109,6 +109,10 @@ class Speaker(Protocol):
 class Series(Speaker, Protocol):
     """A speaker that needs several requests, one after the other, for its answer."""
 
+    @property
+    def used(self) -> int:
+        """Tokens that the answers so far report."""
+
     def following(self, body: bytes, /) -> bytes | None:
         """The body of the next request, given a whole answer; None when that was the last one, which is what `answer`
         gets. Raises a decode error."""

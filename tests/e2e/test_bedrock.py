@@ -515,6 +515,9 @@ def test_a_series_fails_and_times_out_as_one() -> None:
                 client.embeddings.create(model="titan", input=["a", "", "b"], encoding_format="float")
             assert failed.value.type == "upstream_error"
             assert len(refusing.requests()) == 2
+        # What the texts before it used was used.
+        assert " status=400 " in (line := gw.wait_log('error_kind="upstream_error"'))
+        assert " prompt_tokens=1 total_tokens=1 " in line.splitlines()[-1]
 
 
 def test_redirects_are_signed_anew_at_home_and_not_abroad() -> None:

@@ -25,9 +25,10 @@ _COHERE = msgspec.json.Decoder(_CohereAnswer)
 
 
 class Titan:
-    """One attempt: a series of requests, in the order of the texts. Raises the 400 for token arrays and for no text."""
+    """One attempt: a series of requests, in the order of the texts. `used`: tokens that the answers report. Raises the
+    400 for token arrays and for no text."""
 
-    __slots__ = ("_model", "_texts", "_tokens", "_vectors", "_wanted")
+    __slots__ = ("_model", "_texts", "_vectors", "_wanted", "used")
 
     def __init__(self, call: Texts, target: Any) -> None:
         self._model: str = target.model_name
@@ -37,7 +38,7 @@ class Titan:
         # Older models refuse the member.
         self._wanted = {"dimensions": call.dimensions} if call.dimensions is not None and "v2" in self._model else {}
         self._vectors: list[bytes] = []
-        self._tokens = 0
+        self.used = 0
 
     def upstream_body(self, _target: object, /) -> bytes:
         """The first request."""
@@ -53,7 +54,7 @@ class Titan:
     def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
         """The vectors of all answers. Raises a decode error."""
         self._read(body)
-        return rendered(self._model, self._vectors, self._tokens)
+        return rendered(self._model, self._vectors, self.used)
 
     def relay(self, _target: object, /, *, chunked: bool) -> NoReturn:
         """Embeddings have no streams."""
@@ -65,7 +66,7 @@ class Titan:
     def _read(self, body: bytes) -> None:
         found = decoded(_TITAN, body)
         self._vectors.append(bytes(found.embedding))
-        self._tokens += counter(found.input_tokens)
+        self.used += counter(found.input_tokens)
 
 
 class Cohere:

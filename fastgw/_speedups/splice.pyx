@@ -42,9 +42,7 @@ cdef extern from *:
         {"tool_call_id", AS(STRING) | AS(NULL)},
     };
 
-    enum {
-        ANSWER_ID, ANSWER_MODEL, ANSWER_CHOICES, ANSWER_REQUIRED, ANSWER_USAGE = ANSWER_REQUIRED, ANSWER_FIELDS
-    };
+    enum { ANSWER_ID, ANSWER_MODEL, ANSWER_CHOICES, ANSWER_REQUIRED, ANSWER_USAGE = ANSWER_REQUIRED, ANSWER_FIELDS };
     static const js_field ANSWER[ANSWER_FIELDS] = {
         {"id", AS(STRING)},
         {"model", AS(STRING)},
@@ -403,7 +401,7 @@ cdef struct Answer:
     size_t id_size
     const uint8_t *model
     size_t model_size
-    bint has_usage
+    js_text finish
     chat_counts usage
 
 
@@ -422,13 +420,12 @@ cdef int scan_first(js_scan *s, const chat_part *part, const uint8_t *message, i
     return 0
 
 
-cdef int scan_choice(js_scan *s, js_edits *edits, bint first) noexcept nogil:
+cdef int scan_choice(js_scan *s, js_edits *edits, js_text *finish) noexcept nogil:  # NULL behind the first
     cdef js_iter it
     cdef chat_part part
     cdef const uint8_t *start
     cdef const uint8_t *message = s.p
     cdef int more, kind, message_kind = JS_ABSENT
-    cdef bint finished = False
     part.role = part.content = JS_ABSENT
     js_enter(s, &it)
     while True:
@@ -445,21 +442,21 @@ cdef int scan_choice(js_scan *s, js_edits *edits, bint first) noexcept nogil:
         kind = js_value(s)
         if kind < 0:
             return -1
-        if first and js_key_is(&it, b"finish_reason"):
-            finished = True
+        if finish != NULL and js_key_is(&it, b"finish_reason"):
+            finish[0] = js_text(start + 1, s.p - start - 2 if kind == JS_STRING else 0)
             if kind == JS_NULL:
                 js_put(edits, s, start, s.p, b'"stop"')
     if more < 0:
         return -1
-    if first:
+    if finish != NULL:
         if scan_first(s, &part, message, message_kind) < 0:
             return -1
-        if not finished:
+        if finish.text == NULL:
             js_put(edits, s, s.p - 1, s.p - 1, b',"finish_reason":"stop"')
     return JS_OBJECT
 
 
-cdef int scan_choices(js_scan *s, js_edits *edits) noexcept nogil:
+cdef int scan_choices(js_scan *s, js_edits *edits, js_text *finish) noexcept nogil:
     cdef js_iter it
     cdef const uint8_t *opened = s.p
     cdef const uint8_t *start
@@ -473,7 +470,7 @@ cdef int scan_choices(js_scan *s, js_edits *edits) noexcept nogil:
             break
         s.index = it.count - 1
         start = s.p
-        kind = scan_choice(s, edits, it.count == 1) if s.p[0] == c"{" else js_value(s)
+        kind = scan_choice(s, edits, finish if it.count == 1 else NULL) if s.p[0] == c"{" else js_value(s)
         if kind < 0:
             return -1
         if kind != JS_OBJECT and it.count == 1:
@@ -494,9 +491,9 @@ cdef int scan_known(js_scan *s, js_edits *edits, Answer *answer, int field) noex
     cdef const uint8_t *start = s.p
     cdef int kind
     if field == ANSWER_CHOICES and s.p[0] == c"[":
-        kind = scan_choices(s, edits)
+        answer.finish.text = NULL
+        kind = scan_choices(s, edits, &answer.finish)
     elif field == ANSWER_USAGE and s.p[0] == c"{":
-        answer.has_usage = True
         kind = chat_usage(s, edits, &answer.usage)
     else:
         kind = js_value(s)
@@ -567,11 +564,11 @@ cdef class ChatAnswer:
     cdef readonly long long total_tokens
     cdef readonly long long cached_tokens
     cdef readonly long long reasoning_tokens
-    cdef readonly bint has_usage
+    cdef js_text finish  # in the body
 
     def __cinit__(self, bytes body not None):
         cdef js_scan s
-        cdef Answer answer = Answer(NULL, 0, NULL, 0, False, chat_counts(0, 0, 0, 0, 0))
+        cdef Answer answer = Answer(NULL, 0, NULL, 0, js_text(NULL, 0), chat_counts(0, 0, 0, 0, 0))
         js_edits_init(&self.edits)
         self.body = body
         begin(&s, body, JS_MAX_DEPTH)
@@ -581,7 +578,7 @@ cdef class ChatAnswer:
             raise MemoryError
         self.id = text_of(answer.id, answer.id_size)
         self.model = text_of(answer.model, answer.model_size)
-        self.has_usage = answer.has_usage
+        self.finish = answer.finish
         self.prompt_tokens = answer.usage.prompt
         self.completion_tokens = answer.usage.completion
         self.total_tokens = answer.usage.total
@@ -590,6 +587,11 @@ cdef class ChatAnswer:
 
     def __dealloc__(self):
         js_edits_clear(&self.edits)
+
+    @property
+    def finish_reason(self):
+        """Why the first choice ended, as the caller is told."""
+        return text_of(self.finish.text, self.finish.size) if self.finish.size else "stop"
 
     def render(self, bytes model_json not None):
         """The answer for the caller under the given model name (as JSON, with quotes)."""

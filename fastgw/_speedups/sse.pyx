@@ -98,6 +98,7 @@ cdef struct Chunk:  # what one parsed event says
     bint has_usage
     bint carries
     bint finishes
+    js_text finish
 
 
 cdef inline const uint8_t *find(const uint8_t *p, const uint8_t *end, int byte) noexcept nogil:
@@ -132,6 +133,8 @@ cdef int scan_choice(
             return -1
         if kind != JS_NULL and js_key_is(&it, b"finish_reason"):
             chunk.finishes = True
+            if kind == JS_STRING:
+                chunk.finish = js_text(start + 1, s.p - start - 2)
         elif kind == JS_STRING and s.p - start > 2 and js_key_is(&it, b"text"):
             chunk.carries = True
             if said != NULL:
@@ -240,7 +243,7 @@ cdef class ChatStream:
     cdef readonly Py_ssize_t forwarded
     cdef readonly bint done
     cdef readonly bint ended
-    cdef readonly bint finish_seen
+    cdef readonly bytes finish_reason   # the first one, of any choice
     cdef readonly int failure
     cdef readonly bytes failure_data
     cdef readonly bytes id
@@ -287,7 +290,7 @@ cdef class ChatStream:
         self.chunked = chunked
         self.max_frame = max_frame
         self.failure_data = b""
-        self.id = self.served_model = b""
+        self.id = self.served_model = self.finish_reason = b""
 
     def __dealloc__(self):
         js_edits_clear(&self.edits)
@@ -565,7 +568,8 @@ cdef class ChatStream:
             p += 1
 
     cdef int account(self, const Chunk *chunk) except -1:
-        self.finish_seen |= chunk.finishes
+        if chunk.finish.size and not self.finish_reason:
+            self.finish_reason = plain(chunk.finish.text, chunk.finish.size)
         if chunk.id_size and not self.id:
             self.id = plain(chunk.id, chunk.id_size)
             self.served_model = plain(chunk.model_text, chunk.model_size)

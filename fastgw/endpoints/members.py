@@ -42,13 +42,32 @@ def value_of(body: bytes, span: Span | None) -> Any:
     return None if span is None else load(body[span[1] : span[2]])
 
 
-def native_answer(body: bytes, usage_of: Callable[[Any], Usage]) -> tuple[Completion, Span | None]:
-    """What an answer that is relayed reports, and where the name of its model is. Any JSON text will do. Raises a
-    decode error for what is none. `usage_of` reads the protocol's `usage`."""
+class NativeAnswer(Completion):
+    """What an answer that is relayed reports. Why it ended is read only when somebody asks, by `finish_of`."""
+
+    __slots__ = ("_body", "_finish_of")
+
+    def __init__(self, body: bytes, id: str, model: str, usage: Usage, finish_of: Callable[[Any], str]) -> None:
+        super().__init__(id, model, usage=usage)
+        self._body = body
+        self._finish_of = finish_of
+
+    @property
+    def finish_reason(self) -> str:
+        """In the words of chat completions."""
+        return self._finish_of(load(self._body))
+
+
+def native_answer(
+    body: bytes, usage_of: Callable[[Any], Usage], finish_of: Callable[[Any], str]
+) -> tuple[Completion, Span | None, Span | None]:
+    """What an answer that is relayed reports, and where its `model` and its `status` are. Any JSON text will do. Raises
+    a decode error for what is none. `usage_of` reads the protocol's `usage`, `finish_of` why the answer ended."""
     try:
-        identity, model, usage = members_of_answer(body, (b"id", b"model", b"usage"))
+        identity, model, usage, status = members_of_answer(body, (b"id", b"model", b"usage", b"status"))
     except UpstreamFailure:
         if load(body) is None:
             raise
-        return Completion("", ""), None
-    return Completion(text_of(body, identity), text_of(body, model), usage=usage_of(value_of(body, usage))), model
+        return Completion("", "", finish=""), None, None
+    names = text_of(body, identity), text_of(body, model)
+    return NativeAnswer(body, *names, usage_of(value_of(body, usage)), finish_of), model, status

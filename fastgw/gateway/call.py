@@ -15,6 +15,7 @@ class Tokens(NamedTuple):
     total_tokens: int = 0
     id: str = ""
     model: str = ""
+    finish_reason: str = ""
 
 
 COUNTERS = (b"prompt_tokens", b"completion_tokens", b"total_tokens")

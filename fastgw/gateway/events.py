@@ -36,6 +36,7 @@ def usage_event(ex: Exchange, status: int, error: GatewayError | None) -> UsageE
         status_code=status,
         provider_request_id=plain(reported.id) if whole and reported is not None else "",
         provider_model_version=plain(served_model(reported)) if whole else "",
+        finish_reason=plain(reported.finish_reason) if whole and reported is not None else "",
         inbound_protocol=inbound_protocol(ex.endpoint),
         attempt_index=max(0, ex.attempts - 1) if tracked else 0,
         attempt_kind=attempt_kind(ex) if tracked else "",

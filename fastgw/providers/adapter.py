@@ -42,13 +42,16 @@ class RelayedStream(Protocol):
     so, then the connection is cut. Counters are the largest seen.
     `said` is what the caller was told, for counting: content, reasoning, names and arguments of tools, at most about
     1 MiB; `said_beyond` the bytes that were not kept. Once completion tokens were reported nothing needs to be kept.
-    `id` and `served_model` are the upstream's names for the answer and for its model, b"" until known.
+    `id` and `served_model` are the upstream's names for the answer and for its model, b"" until known, as is
+    `finish_reason`, why it ended in the words of chat completions.
     """
 
     @property
     def id(self) -> bytes: ...
     @property
     def served_model(self) -> bytes: ...
+    @property
+    def finish_reason(self) -> bytes: ...
 
     @property
     def frames(self) -> int: ...
@@ -78,13 +81,15 @@ class RelayedStream(Protocol):
 
 
 class Reported(Protocol):
-    """What a whole answer says about itself: token counters, and the upstream's names for it and for its model, empty
-    when it has none."""
+    """What a whole answer says about itself: token counters, the upstream's names for it and for its model, and why it
+    ended in the words of chat completions, empty when it has none."""
 
     @property
     def id(self) -> str: ...
     @property
     def model(self) -> str: ...
+    @property
+    def finish_reason(self) -> str: ...
     @property
     def prompt_tokens(self) -> int: ...
     @property

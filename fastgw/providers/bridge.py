@@ -134,6 +134,11 @@ class BridgedStream(ReportsUsage):
         return self._renderer.model.encode("utf-8", "replace")
 
     @property
+    def finish_reason(self) -> bytes:
+        """Why the answer ended."""
+        return self._renderer.finish_reason.encode("utf-8", "replace")
+
+    @property
     def frames(self) -> int:
         """Events read from the upstream."""
         return self._decoder.frames

@@ -173,6 +173,11 @@ class Completion(ReportsUsage):
         self.stop_sequence = stop_sequence
         self.usage = usage or Usage()
 
+    @property
+    def finish_reason(self) -> str:
+        """`finish`, "" for an answer that is no text."""
+        return self.finish
+
 
 class Renderer(Protocol):
     """Writes a stream in the caller's dialect. Made per attempt; `take` returns what was written since the last call.

@@ -36,4 +36,4 @@ def rendered(model: str, vectors: Iterable[bytes], tokens: int) -> tuple[bytes, 
         tokens,
         tokens,
     )
-    return body, Completion("", model, usage=Usage(prompt_tokens=tokens, total_tokens=tokens))
+    return body, Completion("", model, finish="", usage=Usage(prompt_tokens=tokens, total_tokens=tokens))

@@ -25,6 +25,7 @@ class Heard:
         "choice",
         "content",
         "end",
+        "finish_reason",
         "id",
         "model",
         "refusal",
@@ -40,7 +41,7 @@ class Heard:
         self.calls = bytearray()
         self.room = KEPT
         self.beyond = 0
-        self.id = self.model = ""
+        self.id = self.model = self.finish_reason = ""
         self.choice = inner.choice
         self.signature = inner.signature
         self.refusal = inner.refusal
@@ -83,7 +84,8 @@ class Heard:
         self._inner.arguments(index, fragment)
 
     def finish(self, reason: str, stop_sequence: str | None = None, usage: Usage | None = None) -> None:
-        """The answer is over."""
+        """The answer is over; of several the first to end is kept as `finish_reason`."""
+        self.finish_reason = self.finish_reason or reason
         if usage is not None:
             self._counted(usage)
         self._inner.finish(reason, stop_sequence, usage)

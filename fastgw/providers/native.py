@@ -37,6 +37,7 @@ class NativeStream(ReportsUsage):
         "ended",
         "failure",
         "failure_data",
+        "finish_reason",
         "floor",
         "frames",
         "id",
@@ -66,6 +67,7 @@ class NativeStream(ReportsUsage):
         self.floor = 0
         self.id = b""
         self.served_model = b""
+        self.finish_reason = b""
 
     def note(self, event: dict[str, Any], payload: bytes) -> None:
         """What an event says about the answer. Pieces of text in the reader's shape do not come here."""

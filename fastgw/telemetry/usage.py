@@ -48,6 +48,7 @@ class UsageEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     downstream_latency_ms: int = 0
     provider_request_id: str = ""
     provider_model_version: str = ""
+    finish_reason: str = ""
     inbound_protocol: str = ""
     attempt_kind: str = ""
     error_class: str = ""

@@ -110,6 +110,11 @@ def test_answers_lose_nothing(sdks: Sdks, column: str) -> None:
         assert READERS[case.dialect](stream)["usage"] == usage
         assert reported.prompt_tokens == answer.counts.prompt
         assert reported.completion_tokens == answer.counts.completion
+        relayed: Any = case.opened()
+        relayed.feed(case.wire())
+        relayed.finish()
+        # As a usage event reads it.
+        assert (reported.finish_reason, relayed.finish_reason.decode()) == (answer.finish, answer.finish)
 
     check()
 
@@ -171,10 +176,11 @@ def test_whole_garbage_is_the_declared_error(column: str) -> None:
             | st.integers(0, 200).map(lambda at: json.dumps(answer).encode()[:at])
         )
         try:
-            reply, _ = case.raw_reply(body)
+            reply, reported = case.raw_reply(body)
         except UpstreamFailure as error:
             assert (error.status, error.type) == (502, "upstream_decode_error")
             return
+        assert isinstance(reported.finish_reason, str)
         if case.same_dialect:
             json.loads(reply)
         else:
@@ -201,6 +207,7 @@ def test_streamed_garbage_is_the_declared_error(column: str) -> None:
         stream = case.opened()
         out = stream.feed(wire[: len(wire) // 2]) + stream.feed(wire[len(wire) // 2 :]) + stream.finish()
         assert stream.failure in range(5)
+        assert isinstance(stream.finish_reason, bytes)
         assert stream.ended != bool(stream.failure)
         if stream.failure == 1:
             failure = in_band_failure(stream.failure_data, before_first=False, family=case.endpoint().family)

@@ -30,6 +30,7 @@ from fastgw.gateway.receive import parsed
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_messages_prompt
 from fastgw.providers.adapter import RelayedStream, Reported
+from fastgw.providers.anthropic.answer import finish_of
 from fastgw.providers.anthropic.usage import usage_of
 from fastgw.providers.canonical import Chat, Completion
 
@@ -77,7 +78,7 @@ class MessagesCall:
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's bytes, whatever they say; its own name for the model becomes the alias. Raises a decode error
         when they are no JSON."""
-        found, model = native_answer(body, usage_of)
+        found, model, _ = native_answer(body, usage_of, stopped)
         edits: list[Edit] = []
         if model is not None and found.model == self._upstream:
             edits.append((model[1], model[2], orjson.dumps(self.model)))
@@ -136,6 +137,12 @@ class CountCall(MessagesCall):
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's answer as it is; nothing was used."""
         return body, Tokens()
+
+
+def stopped(message: object) -> str:
+    """Why a message ended, in the words of chat completions."""
+    reason = message.get("stop_reason") if isinstance(message, dict) else None
+    return finish_of(reason) if isinstance(reason, str) else ""
 
 
 def decode(ex: Exchange, body: bytes) -> MessagesCall:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastgw._speedups.events import MESSAGES
+from fastgw.providers.anthropic.answer import finish_of
 from fastgw.providers.anthropic.usage import opening, raise_to
 from fastgw.providers.native import NativeStream, name_of
 
@@ -26,6 +27,9 @@ class MessagesStream(NativeStream):
             self.usage, self.floor = opening(message.get("usage"))
         elif kind == "message_delta":
             raise_to(self.usage, event.get("usage"))
+            delta = event.get("delta")
+            if isinstance(delta, dict) and isinstance(delta.get("stop_reason"), str):
+                self.finish_reason = name_of(finish_of(delta["stop_reason"]))
         elif kind == "message_stop":
             self.complete = True
         elif kind in ("content_block_delta", "content_block_start"):

@@ -14,7 +14,7 @@ from fastgw.endpoints.checks import asked
 from fastgw.endpoints.members import native_answer
 from fastgw.endpoints.places import Placed, located
 from fastgw.endpoints.responses.canonical import chat_of, unfollowed
-from fastgw.endpoints.responses.native import ResponsesStream, usage_of
+from fastgw.endpoints.responses.native import ResponsesStream, finish_of, usage_of
 from fastgw.endpoints.responses.render import Shape, response
 from fastgw.endpoints.responses.said import answer_text
 from fastgw.endpoints.responses.stream import ResponsesRenderer
@@ -58,7 +58,7 @@ class ResponsesCall:
 
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's bytes, whatever they say. Raises a decode error when they are no JSON."""
-        return body, native_answer(body, usage_of)[0]
+        return body, native_answer(body, usage_of, finish_of)[0]
 
     def relay(self, _target: Target, *, chunked: bool) -> RelayedStream:
         """The upstream's stream as it is."""

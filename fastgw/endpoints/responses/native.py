@@ -3,11 +3,13 @@
 from typing import Any, Final
 
 from fastgw._speedups.events import RESPONSES
-from fastgw.providers.canonical import Usage, counter
+from fastgw.providers.canonical import Usage, counter, string
 from fastgw.providers.native import NativeStream, name_of
 
 ENDINGS: Final = ("response.completed", "response.incomplete", "response.failed")
 """Types of the event that ends a response; `[DONE]` may follow."""
+CALLS: Final = ("function_call", "custom_tool_call")
+"""Items that the caller is to answer."""
 
 
 def usage_of(reported: object) -> Usage:
@@ -22,6 +24,20 @@ def usage_of(reported: object) -> Usage:
         cached_tokens=_detail(reported, "input_tokens_details", "cached_tokens"),
         reasoning_tokens=_detail(reported, "output_tokens_details", "reasoning_tokens"),
     )
+
+
+def finish_of(response: object) -> str:
+    """Why a response ended in the words of chat completions, or its status where they have none."""
+    if not isinstance(response, dict):
+        return ""
+    status, details, output = string(response.get("status")), response.get("incomplete_details"), response.get("output")
+    if status == "completed":
+        items = output if isinstance(output, list) else []
+        return "tool_calls" if any(isinstance(item, dict) and item.get("type") in CALLS for item in items) else "stop"
+    if status == "incomplete" and isinstance(details, dict):
+        reason = string(details.get("reason"))
+        return "length" if reason == "max_output_tokens" else reason
+    return status if status in ("failed", "cancelled") else ""
 
 
 def _detail(reported: dict[str, Any], holder: str, name: str) -> int:
@@ -50,6 +66,7 @@ class ResponsesStream(NativeStream):
             self.served_model = self.served_model or name_of(response.get("model"))
             if kind in ENDINGS:
                 self.usage = usage_of(response.get("usage"))
+                self.finish_reason = name_of(finish_of(response))
                 self.complete = True
             if kind == "response.failed":
                 self.report(payload)

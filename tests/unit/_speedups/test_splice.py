@@ -384,8 +384,24 @@ def answer(first: str = "", usage: str = '{"prompt_tokens":1,"completion_tokens"
 def test_only_the_model_of_a_complete_answer_changes() -> None:
     found = ChatAnswer(PLAIN)
     assert found.render(b'"alias"') == PLAIN.replace(b'"gpt"', b'"alias"')
-    assert (found.id, found.has_usage) == ("c-1", True)
+    assert (found.id, found.finish_reason) == ("c-1", "length")
     assert (found.prompt_tokens, found.completion_tokens, found.total_tokens) == (9, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ('[{M,"finish_reason":"tool\\u005fcalls"},{M,"finish_reason":"stop"}]', "tool_calls"),
+        ('[{"finish_reason":"length",M},{M}]', "length"),
+        ('[{M},{M,"finish_reason":"length"}]', "stop"),
+        ('[{M,"finish_reason":null}]', "stop"),
+        ('[{M,"finish_reason":7}]', "stop"),
+        ("[]", "stop"),
+    ],
+)
+def test_why_the_first_choice_ended(choices: str, reason: str) -> None:
+    choices = choices.replace("M", '"message":{"role":"assistant","content":"a"}')
+    assert ChatAnswer(f'{{"id":"i","model":"m","choices":{choices}}}'.encode()).finish_reason == reason
 
 
 ZERO = '"prompt_tokens":0,"completion_tokens":0,"total_tokens":0'
@@ -452,7 +468,7 @@ def test_absent_usage_is_added() -> None:
     found = ChatAnswer(data)
     choice = b'{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"stop"}'
     expected = b'{"id":"i","model":"m","choices":[' + choice + b'] ,"usage":{' + ZERO.encode() + b"}}"
-    assert (found.render(b'"m"'), found.has_usage) == (expected, False)
+    assert (found.render(b'"m"'), found.finish_reason) == (expected, "stop")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.support import chat_documents as documents
 from tests.support import splice_reference, sse_reference
 
 ALIAS = b'"alias"'
-FACTS = ("frames", "forwarded", "done", "ended", "finish_seen", "failure", "failure_data", "id", "has_usage", "said")
+FACTS = ("frames", "forwarded", "done", "ended", "finish_reason", "failure", "failure_data", "id", "has_usage", "said")
 COUNTERS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 DONE = b"data: [DONE]\n\n"
 
@@ -267,7 +267,7 @@ def test_everything_else_stays_as_it_is() -> None:
     )
     found = stream()
     assert found.feed(event(data)) == event(data.replace(b'"m"', ALIAS))
-    assert (found.id, found.finish_seen, found.frames, found.forwarded) == ("é".encode(), True, 1, 1)
+    assert (found.id, found.finish_reason, found.frames, found.forwarded) == ("é".encode(), b"tool_calls", 1, 1)
 
 
 def test_the_first_id_that_is_not_empty_is_kept() -> None:

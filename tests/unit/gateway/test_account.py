@@ -34,7 +34,7 @@ from tests.support.catalog import snapshot_of
 from tests.support.observe import total
 
 CHAT = "/v1/chat/completions"
-ANSWER = Tokens(9, 2, 11, "chatcmpl-1", "gpt-4o-mini")
+ANSWER = Tokens(9, 2, 11, "chatcmpl-1", "gpt-4o-mini", "stop")
 
 
 def target(name: str, model: str = "gpt", **more: Any) -> Target:
@@ -295,6 +295,7 @@ class Stream:
     """What a relayed stream says about itself."""
 
     id, served_model, cached_tokens, reasoning_tokens = b"chatcmpl-\xc3\xbc", b"gpt", 3, 0
+    finish_reason = b"length"
 
 
 def streaming(desk: Desk, **fields: Any) -> Any:
@@ -448,6 +449,7 @@ def test_the_record_is_made_for_a_sink_only(desk: Desk) -> None:
         "attempt_kind": "retry",
         "provider_request_id": "chatcmpl-1",
         "provider_model_version": "gpt-4o-mini",
+        "finish_reason": "stop",
     }
     desk.accounts.sink = lambda ex, status, error: events.append({"status": status, "error": error})
     settle(streaming(desk, gone=True))
@@ -458,7 +460,7 @@ def test_the_record_is_made_for_a_sink_only(desk: Desk) -> None:
 def test_the_record_of_a_stream(desk: Desk) -> None:
     event = usage_event(streaming(desk, usage_estimated=True), 200, None)
     assert (event.upstream_ttft_ms, event.downstream_latency_ms) == (600, 700)
-    assert event.provider_request_id == "chatcmpl-ü"
+    assert (event.provider_request_id, event.finish_reason) == ("chatcmpl-ü", "length")
     assert (event.usage_estimated, event.cached_prompt_tokens, event.reasoning_tokens) == (True, 3, 0)
     short = streaming(desk)
     short.ttft = 0.0001

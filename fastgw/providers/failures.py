@@ -158,11 +158,14 @@ def answer_failure(
     return failure
 
 
-def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "openai") -> UpstreamFailure:
+def in_band_failure(
+    frame: bytes, *, before_first: bool, family: Family = "openai", stream: bool = True
+) -> UpstreamFailure:
     """The failure that a data frame with an `error` member is, inside an answer of status 200.
 
     `before_first`: nothing was sent to the caller yet, so it is answered like an HTTP error of the status that the
-    frame embeds (502 without one). Afterwards it ends the caller's stream under a type of its own.
+    frame embeds (502 without one). Afterwards it ends the caller's stream under a type of its own. `stream`: the answer
+    is one.
     """
     text = frame[:BODY_LIMIT].decode("utf-8", "replace")
     reported = _Reported(text, None, None, None)
@@ -188,7 +191,7 @@ def in_band_failure(frame: bytes, *, before_first: bool, family: Family = "opena
         failure = UpstreamFailure(
             status if status is not None and refused else 502,
             "upstream_in_band_error",
-            f"upstream reported an in-band stream error: {cut(reported.message or text)}",
+            f"upstream reported an in-band {'stream ' if stream else ''}error: {cut(reported.message or text)}",
             retryable=not refused,
             code=_code(reported, family),
         )

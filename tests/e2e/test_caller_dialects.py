@@ -106,6 +106,43 @@ def test_a_native_stream_that_reports_a_failure_is_one(
 
 
 @pytest.mark.parametrize(
+    ("response", "status"),
+    [
+        (FAILED["response"], 502),
+        ({"id": "r", "status": "failed", "error": {"code": 429, "message": "Slow down."}, **USED}, 429),
+        ({"id": "r", "status": "failed", "error": None, **USED}, 502),
+        (INCOMPLETE["response"], 200),
+    ],
+)
+def test_a_whole_native_answer_that_reports_a_failure_is_one(
+    world: Families, http: httpx2.Client, response: dict[str, Any], status: int
+) -> None:
+    request_id = f"id-{abs(hash(json.dumps(response)))}"
+    before = world.gateway.metrics()
+    body = {"model": OPENAI, "input": "hi", "mock": {"raw": json.dumps(response)}}
+    answer = http.post("/v1/responses", json=body, headers={"x-fastgw-request-id": request_id})
+    assert (answer.status_code, answer.json()) == (200, response)
+    after = world.gateway.metrics()
+
+    def grown(name: str, **labels: str) -> float:
+        return total(after, f"fastgw_{name}", **labels) - total(before, f"fastgw_{name}", **labels)
+
+    whole = status == 200
+    assert grown("usage_events_emitted_total", handler="responses") == 1
+    assert grown("usage_events_emitted_total", handler="responses", status_code=f"{status // 100}xx") == 1
+    assert grown("deployment_success_responses_total", model=OPENAI) == whole
+    assert grown("deployment_failure_responses_total", model=OPENAI) == (not whole)
+    assert grown("llm_input_tokens_total", model=OPENAI) == 7
+    assert grown("proxy_requests_total", endpoint="/v1/responses", status="200") == 1
+    log = world.gateway.wait_log(f"{request_id}}}: fastgw::proxy: proxy request completed")
+    lines = [line for line in log.splitlines() if f"request_id={request_id}}}" in line]
+    assert [f" status={status} " in lines[0], " status=200 " in lines[1]] == [True, True]
+    assert ('error_kind="upstream_in_band_error" error="upstream reported an in-band error: ' in lines[1]) == (
+        not whole
+    )
+
+
+@pytest.mark.parametrize(
     ("path", "body"), [("/v1/chat/completions", {"messages": HI}), ("/v1/responses", {"input": "hi"})]
 )
 def test_a_start_alone_says_nothing_about_a_translated_answer(

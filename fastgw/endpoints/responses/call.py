@@ -11,7 +11,7 @@ from fastgw._speedups.tokens import Table
 from fastgw.core.edits import edited
 from fastgw.core.errors import GatewayError
 from fastgw.endpoints.checks import asked
-from fastgw.endpoints.members import native_answer
+from fastgw.endpoints.members import native_answer, text_of
 from fastgw.endpoints.places import Placed, located
 from fastgw.endpoints.responses.canonical import chat_of, unfollowed
 from fastgw.endpoints.responses.native import ResponsesStream, finish_of, usage_of
@@ -25,6 +25,7 @@ from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_responses_prompt
 from fastgw.providers.adapter import RelayedStream, Reported
 from fastgw.providers.canonical import Chat, Completion
+from fastgw.providers.failures import in_band_failure
 
 
 def responses(ex: Exchange) -> Coroutine[None, Any, None]:
@@ -57,8 +58,13 @@ class ResponsesCall:
         return edited(self.body, [(*self._span, target.model_json)])
 
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
-        """The upstream's bytes, whatever they say. Raises a decode error when they are no JSON."""
-        return body, native_answer(body, usage_of, finish_of)[0]
+        """The upstream's bytes, whatever they say. A response that failed is relayed and counted as a failure, as it is
+        in a stream. Raises a decode error when they are no JSON."""
+        found, _, status = native_answer(body, usage_of, finish_of)
+        if status is not None and text_of(body, status) == "failed":
+            event = b'{"type":"response.failed","response":%b}' % body
+            self._ex.error = in_band_failure(event, before_first=False, stream=False)
+        return body, found
 
     def relay(self, _target: Target, *, chunked: bool) -> RelayedStream:
         """The upstream's stream as it is."""

@@ -21,7 +21,7 @@ from openapi_spec_validator import validate
 from openapi_spec_validator.shortcuts import OpenAPIV31SpecValidator
 
 from fastgw.runtime.shown import COLLECTIONS, SPELLINGS
-from tests.support.gateway import API_KEY, Gateway, free_port, gateway, resources
+from tests.support.gateway import API_KEY, PATIENCE, Gateway, free_port, gateway, resources
 from tests.support.mock import Mock, mock_upstream
 from tests.support.observe import ask, chat_request, until
 from tests.support.wire import Answer, Wire
@@ -357,7 +357,7 @@ def test_a_client_that_waits_for_100(shared: Admin) -> None:
     head, _, body = played(chat_request("fast-chat")).partition(b"\r\n\r\n")
     with Wire(("127.0.0.1", shared.port), timeout=20) as wire:
         wire.send(head + b"\r\nexpect: 100-continue\r\n\r\n")
-        assert wire.socket.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert wire.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         wire.send(body)
         assert wire.answer().status == 200
     with Wire(("127.0.0.1", shared.port), timeout=20) as wire:
@@ -388,8 +388,8 @@ def test_the_client_is_the_one_at_the_listener(shared: Admin) -> None:
 
 def test_a_client_that_leaves_ends_the_call(shared: Admin, mock: Mock) -> None:
     with Wire(("127.0.0.1", shared.port)) as wire:
-        wire.send(played(chat_request("fast-chat", stream=True, tokens=1000, cadence_ms=20)))
-        assert wire.socket.recv(1000).startswith(b"HTTP/1.1 200")
+        wire.send(played(chat_request("fast-chat", stream=True, tokens=1000, cadence_ms=50)))
+        assert wire.read_until(b"\r\n").startswith(b"HTTP/1.1 200")
         mock.wait(lambda stats: stats["open_streams"] == 1)
     mock.wait(lambda stats: stats["open_streams"] == 0)
 
@@ -427,7 +427,8 @@ def test_many_at_once(shared: Admin) -> None:
 
 def test_a_drain_waits_for_the_playground(mock: Mock) -> None:
     with running(resources(mock.url)) as admin, Wire(("127.0.0.1", admin.port), timeout=20) as wire:
-        wire.send(played(chat_request("fast-chat", stream=True, tokens=60, cadence_ms=20)))
+        # Long enough for what is asked below.
+        wire.send(played(chat_request("fast-chat", stream=True, tokens=60, cadence_ms=50)))
         mock.wait(lambda stats: stats["open_streams"] >= 1)
         assert admin.gw.process is not None
         admin.gw.process.terminate()
@@ -438,16 +439,17 @@ def test_a_drain_waits_for_the_playground(mock: Mock) -> None:
         answer = wire.answer()
         assert answer.end == "complete"
         assert answer.body.endswith(b"data: [DONE]\n\n")
-        assert admin.gw.process.wait(5) == 0
+        assert admin.gw.process.wait(PATIENCE) == 0
 
 
 def test_an_answer_that_is_still_being_read_is_not_cut(mock: Mock) -> None:
     with running(resources(mock.url)) as admin, socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.settimeout(10)
+        slow.settimeout(PATIENCE)
         slow.connect(("127.0.0.1", admin.port))
+        before = mock.stats()["requests"]
         slow.sendall(played(chat_request("fast-chat", answer_bytes=3_000_000)))
-        mock.wait(lambda stats: stats["requests"] >= 1)
+        mock.wait(lambda stats: stats["requests"] > before)
         assert admin.gw.process is not None
         admin.gw.process.terminate()
         until(lambda: admin.gw.log, lambda log: "shutdown requested" in log)
@@ -456,15 +458,16 @@ def test_an_answer_that_is_still_being_read_is_not_cut(mock: Mock) -> None:
             received += data
         head, _, body = bytes(received).partition(b"\r\n\r\n")
         assert f"content-length: {len(body)}".encode() in head
-        assert admin.gw.process.wait(5) == 0
+        assert admin.gw.process.wait(PATIENCE) == 0
 
 
 def test_a_worker_that_dies_costs_its_answers_only(mock: Mock) -> None:
     with running(resources(mock.url), proxy={"workers": 1}) as admin:
         with Wire(("127.0.0.1", admin.port), timeout=20) as streaming, Wire(("127.0.0.1", admin.port)) as waiting:
-            streaming.send(played(chat_request("fast-chat", stream=True, tokens=500, cadence_ms=20)))
+            before = mock.stats()["requests"]
+            streaming.send(played(chat_request("fast-chat", stream=True, tokens=500, cadence_ms=100)))
             waiting.send(played(chat_request("fast-chat", latency_ms=60_000)))
-            mock.wait(lambda stats: stats["open_streams"] >= 1 and stats["requests"] >= 2)
+            mock.wait(lambda stats: stats["open_streams"] >= 1 and stats["requests"] >= before + 2)
             assert streaming.socket.recv(1, socket.MSG_PEEK)  # the answer has begun
             (victim,) = admin.gw.workers()
             os.kill(victim, signal.SIGKILL)

@@ -16,6 +16,8 @@ from tests.support.mock import Mock, mock_upstream
 from tests.support.observe import board, descriptors, until
 
 TIMEOUT_MS = 300
+PACE_MS = 1000
+"""For streams of which a part has to arrive in time: long enough for a machine that stands still for a moment."""
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Bench:
     worker: int
     descriptors: int
 
-    def settled(self, seconds: float = 3.0) -> None:
+    def settled(self, seconds: float = 10.0) -> None:
         """Everything that a request holds has been given back."""
         until(self.board.in_flight, lambda count: count == 0, seconds)
         until(self.board.connections, lambda count: count == 0, seconds)
@@ -52,8 +54,9 @@ def documents(url: str) -> dict[str, Any]:
     alias("timed-1", retries=1, timeout=TIMEOUT_MS)
     alias("timed-default", timeout=TIMEOUT_MS)
     alias("stream-timed", retries=0, stream_timeout=TIMEOUT_MS)
+    alias("stream-paced", retries=1, stream_timeout=PACE_MS)
     alias("stream-patient", retries=0, stream_timeout=2000)
-    alias("stream-timed-1", retries=1, stream_timeout=TIMEOUT_MS)
+    alias("stream-patient-1", retries=1, stream_timeout=2000)
     return document
 
 

@@ -445,7 +445,7 @@ def test_a_cache_that_cannot_be_read_is_ignored(store: Etcd, tmp_path: Path, con
     store.kill()
     with following(store, probe="/livez", managed={"snapshot_cache_path": str(path)}) as gw:
         status(gw, state="never_loaded")
-        assert "the configuration cache is ignored" in gw.log
+        gw.wait_log("the configuration cache is ignored")
         assert gw.stop() == 0
     # Nothing was loaded, so there was nothing to write.
     assert path.read_bytes() == content

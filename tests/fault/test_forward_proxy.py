@@ -106,7 +106,7 @@ def test_a_proxy_that_is_down(scheme: str, authority: trustme.CA) -> None:
     variables = environment(**{f"{scheme.upper()}_PROXY": f"http://user:hunter2@127.0.0.1:{port}"})
     with behind(f"{scheme}://{NAME}/v1", variables, authority) as gw:
         answer = ask(gw)
-        log = gw.log
+        log = gw.wait_log("status=502")
     assert answer.status == 502
     error = answer.json()["error"]
     assert error["type"] == "transport_error"

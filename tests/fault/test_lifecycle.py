@@ -22,7 +22,7 @@ import yaml
 
 import fastgw
 from fastgw.state.board import Board
-from tests.support.gateway import Gateway, boot_config, gateway, resources
+from tests.support.gateway import PATIENCE, Gateway, boot_config, gateway, resources
 from tests.support.load import Load, Reply, load, only_200
 from tests.support.mock import Mock
 from tests.support.observe import ask, board, chat_request, total, until
@@ -207,7 +207,7 @@ def alive(pid: int) -> bool:
 
 def gone(pids: list[int]) -> None:
     """Wait until none of the processes runs."""
-    until(lambda: [pid for pid in pids if alive(pid)], lambda left: not left, 10)
+    until(lambda: [pid for pid in pids if alive(pid)], lambda left: not left)
 
 
 def refused(port: int) -> bool:
@@ -231,7 +231,7 @@ def test_a_killed_worker_costs_only_what_it_was_doing(mock: Mock) -> None:
                 with contextlib.ExitStack() as held:
                     while min(shared.connections_of(n) for n in range(3)) == 0:
                         held.enter_context(socket.create_connection(("127.0.0.1", gw.port)))
-                        assert time.monotonic() - died < 10
+                        assert time.monotonic() - died < PATIENCE
                         time.sleep(0.01)
                 assert set(others) <= set(gw.workers())
                 assert len(running.failures) - before <= exposed
@@ -243,7 +243,7 @@ def test_a_killed_worker_costs_only_what_it_was_doing(mock: Mock) -> None:
         counted = total(gw.metrics(), "fastgw_requests_total", status="200")
         # An answer whose worker died between counting it and sending it is counted and was not received.
         assert running.answered <= counted <= running.answered + len(running.failures)
-        assert gw.log.count("worker ended unexpectedly") == 3
+        until(lambda: gw.log.count("worker ended unexpectedly"), lambda count: count == 3)
 
 
 def test_a_killed_worker_is_back_within_a_second(mock: Mock) -> None:
@@ -254,7 +254,7 @@ def test_a_killed_worker_is_back_within_a_second(mock: Mock) -> None:
         died = time.monotonic()
         # The port never refuses: the connection waits in the shared queue for the successor.
         assert ask(gw, "fast-chat").status == 200
-        assert time.monotonic() - died < 10
+        assert time.monotonic() - died < PATIENCE
         assert total(gw.metrics(), "fastgw_requests_total", status="200") == 2
 
 
@@ -315,7 +315,7 @@ def test_nothing_is_left_of_a_killed_supervisor(mock: Mock) -> None:
         gw.process.wait()
         gone(workers)
         # A process counts as ended while its last threads still hold its descriptors.
-        until(lambda: refused(gw.port), bool, 2)
+        until(lambda: refused(gw.port), bool)
         with socket.socket() as taker:
             taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taker.bind(("127.0.0.1", gw.port))
@@ -332,7 +332,7 @@ def descendants(pid: int) -> list[int]:
 
 def with_children(pid: int, count: int) -> list[int]:
     """The children of a process, once it has so many."""
-    return until(lambda: descendants(pid), lambda found: len(found) >= count, 15)
+    return until(lambda: descendants(pid), lambda found: len(found) >= count)
 
 
 def test_nothing_is_left_of_a_supervisor_that_is_killed_while_it_starts(mock: Mock, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_nothing_is_left_of_a_supervisor_that_is_killed_while_it_starts(mock: Mo
             process.wait()
         with_workers += bool(workers)
         gone(workers)
-        until(lambda: refused(port), bool, 2)
+        until(lambda: refused(port), bool)
     assert with_workers >= 4
 
 
@@ -368,7 +368,7 @@ def test_nothing_is_left_of_a_supervisor_that_is_killed_while_it_drains(mock: Mo
         gw.process.kill()
         gw.process.wait()
         gone(workers)
-        until(lambda: refused(gw.port), bool, 2)
+        until(lambda: refused(gw.port), bool)
         assert running.answer().end != "complete"
         mock.wait(lambda stats: stats["open_streams"] == 0)
 
@@ -440,7 +440,7 @@ def handles_stop(pid: int) -> None:
         (signals,) = re.findall(r"SigCgt:\t(\w+)", Path(f"/proc/{pid}/status").read_text())
         return int(signals, 16) >> (signal.SIGTERM - 1) & 1
 
-    until(caught, bool, 15)
+    until(caught, bool)
 
 
 # -- drain
@@ -452,7 +452,7 @@ def test_an_idle_gateway_without_a_window_is_gone_at_once(mock: Mock) -> None:
         assert idle.answer().status == 200
         began = time.monotonic()
         assert gw.stop() == 0
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         assert idle.closed() == "eof"
         assert "drain complete — closing listeners" in gw.log
         assert refused(gw.port)
@@ -461,24 +461,27 @@ def test_an_idle_gateway_without_a_window_is_gone_at_once(mock: Mock) -> None:
 def test_drain(mock: Mock) -> None:
     config = {"proxy": {"workers": 2}, "shutdown": {"min_drain_secs": 1}}
     with gateway(resources(mock.url), config) as gw, Wire(("127.0.0.1", gw.port)) as running:
+        sent = time.monotonic()
         running.send(chat_request("fast-chat", stream=True, tokens=60, cadence_ms=50))
         with Wire(("127.0.0.1", gw.port)) as early:
-            early.send(chat_request("fast-chat", latency_ms=400))
+            # Time enough for all that has to come before its answer.
+            early.send(chat_request("fast-chat", latency_ms=1500))
             mock.wait(lambda stats: stats["open_streams"] >= 1)
             assert gw.process is not None
             gw.process.terminate()
             began = time.monotonic()
-            _, body = until(lambda: gw.get("/readyz"), lambda answer: answer[0] == 503, 0.5)
+            _, body = until(lambda: gw.get("/readyz"), lambda answer: answer[0] == 503)
             assert body == "[-]shutdown failed: draining\n[+]config ok\nreadyz check failed"
             assert gw.get("/livez")[0] == 503
             assert gw.get("/status/ready", port=gw.metrics_port)[0] == 200
             gw.process.terminate()
             gw.process.send_signal(signal.SIGINT)
+            assert ask(gw, "fast-chat").headers["connection"] == "close"
             # A request from before the signal whose head comes after it.
             answer = early.answer()
             assert (answer.status, answer.headers["connection"]) == (200, "close")
-        # New connections are served during the window and, because a stream runs, after it.
-        while time.monotonic() - began < 1.5:
+        # New connections were served during the window and are, because a stream runs, after it.
+        while time.monotonic() - began < 2:
             answer = ask(gw, "fast-chat")
             assert (answer.status, answer.headers["connection"]) == (200, "close")
             assert ask(gw, "fast-chat", stream=True).headers["connection"] == "close"
@@ -486,8 +489,8 @@ def test_drain(mock: Mock) -> None:
         assert whole.end == "complete"
         assert whole.body.endswith(b"data: [DONE]\n\n")
         assert len(whole.payloads()) > 60
-        assert gw.process.wait(3) == 0
-        assert time.monotonic() - began > 2.5
+        assert gw.process.wait(PATIENCE) == 0
+        assert time.monotonic() - sent > 2.9
         assert gw.log.count("shutdown requested") == 1
         assert "Traceback" not in gw.log
 
@@ -502,26 +505,31 @@ def test_an_answer_that_is_still_being_read_is_not_cut(mock: Mock) -> None:
         gw.process.terminate()
         until(lambda: gw.log, lambda log: "drain complete" in log)
         # What is left keeps nobody waiting: new connections are refused, a successor could bind.
-        until(lambda: refused(gw.port), bool, 2)
+        until(lambda: refused(gw.port), bool)
         received = b""
-        slow.settimeout(5)
+        slow.settimeout(PATIENCE)
         while data := slow.recv(65536):
             received += data
         head, _, body = received.partition(b"\r\n\r\n")
         length = int(re.findall(rb"content-length: (\d+)", head)[0])
         assert len(body) == length > 3_000_000
-        assert gw.process.wait(3) == 0
+        assert gw.process.wait(PATIENCE) == 0
 
 
 def test_a_reload_during_drain_does_no_harm(mock: Mock) -> None:
-    with gateway(revision_document(mock, 0), {"shutdown": {"min_drain_secs": 1}}) as gw:
+    with gateway(revision_document(mock, 0)) as gw, Wire(("127.0.0.1", gw.port)) as running:
+        # The drain lasts until this stream ends.
+        running.send(chat_request("fast-chat", stream=True, tokens=5000, cadence_ms=50))
+        mock.wait(lambda stats: stats["open_streams"] >= 1)
         assert gw.process is not None
         gw.process.terminate()
         until(lambda: gw.get("/readyz")[0], lambda status: status == 503)
         gw.write_resources(revision_document(mock, 1))
         gw.reload()
-        until(lambda: ask(gw, "rev-1").status, lambda status: status == 200, 1)
-        assert gw.process.wait(4) == 0
+        until(lambda: ask(gw, "rev-1").status, lambda status: status == 200)
+        running.socket.close()
+        mock.wait(lambda stats: stats["open_streams"] == 0)
+        assert gw.process.wait(PATIENCE) == 0
         assert "Traceback" not in gw.log
 
 

@@ -75,15 +75,16 @@ def test_trust_that_has_gone_from_the_disk(mock: Mock, authority: trustme.CA, tm
         bundle.unlink()
         (before,) = gw.workers()
         os.kill(before, signal.SIGKILL)
-        until(gw.workers, lambda pids: len(pids) == 1 and pids != [before], 10)
-        until(lambda: gw.get("/livez")[0], lambda status: status == 200, 10)
+        until(gw.workers, lambda pids: len(pids) == 1 and pids != [before])
+        until(lambda: gw.get("/livez")[0], lambda status: status == 200)
         answer = ask(gw, "fast-chat")
         assert answer.status == 500
         assert answer.json()["error"] == {
             "type": "config_error",
             "message": "bridge is misconfigured: upstream.tls cannot be used",
         }
-        line = gw.wait_log('error_kind="config_error"').splitlines()[-1]
+        log = gw.wait_log('error_kind="config_error"')
+        line = next(line for line in log.splitlines() if 'error_kind="config_error"' in line)
         assert "routing_attempt_count=2" in line
         assert str(bundle) in line
 
@@ -107,7 +108,7 @@ def test_trust_of_a_key_is_no_trust_of_another(mock: Mock, authority: trustme.CA
 
 
 def test_a_reset_and_a_stall_under_tls(mock: Mock) -> None:
-    with gateway(trusting(mock, verify=False), {"upstream": {"stream_timeout_ms": 300}}) as gw:
+    with gateway(trusting(mock, verify=False), {"upstream": {"stream_timeout_ms": 1500}}) as gw:
         for fault, kind in (("reset", "stream_aborted"), ("truncate", "stream_aborted"), ("stall", "timeout")):
             answer = ask(gw, "fast-chat", stream=True, fault=fault, at="after_events", events_before=2)
             assert b"[DONE]" not in answer.body

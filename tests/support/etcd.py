@@ -87,7 +87,7 @@ class Etcd:
             headers["authorization"] = self._token
         request = urllib.request.Request(self.url + path, json.dumps(question).encode(), headers)
         context = self.tls.client_context() if self.tls else None
-        with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
             document: dict[str, Any] = json.loads(answer.read())
             return document
 

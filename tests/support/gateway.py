@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,17 +23,34 @@ import yaml
 API_KEY = "sk-test-caller"
 KEY_HASH = hashlib.sha256(API_KEY.encode()).hexdigest()
 START_SECONDS = 60.0
+PATIENCE = 20.0
+"""Seconds that a wait for a condition may take: for a machine that is busy or stands still for a moment, not for what
+is waited for."""
 # Workers of a gateway whose test does not say. Taken out of the environment because a gateway refuses FASTGW_*
 # variables that are no configuration key.
 WORKERS = int(os.environ.pop("FASTGW_TEST_WORKERS", "1"))
 
 
+def _ports() -> Iterator[int]:
+    """Every port that the kernel gives to nobody by itself, again and again, from a random one on; so processes that
+    run tests side by side hardly ever try the same one at the same time."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    low, high = (10_000, first) if first > 12_000 else (first, 60_000)
+    start = random.SystemRandom().randrange(low, high)
+    return itertools.cycle(itertools.chain(range(start, high), range(low, start)))
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on which nobody listens, and which no outgoing connection and no listener on port 0 takes before the
+    test does, also between a stop and a start of a server."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def resources(upstream: str, **model: Any) -> dict[str, Any]:
@@ -78,10 +97,11 @@ class Gateway:
 
     @property
     def log(self) -> str:
-        """Everything that the gateway has written to stderr."""
-        return self._log.read_text()
+        """Everything that the gateway has written to stderr, but for a line that is still being written."""
+        lines, end, _ = self._log.read_bytes().rpartition(b"\n")
+        return (lines + end).decode()
 
-    def wait_log(self, text: str, seconds: float = 5.0) -> str:
+    def wait_log(self, text: str, seconds: float = PATIENCE) -> str:
         """The log, once it contains `text`. Raises AssertionError when it does not in time."""
         end = time.monotonic() + seconds
         while text not in (log := self.log):
@@ -117,7 +137,7 @@ class Gateway:
         """(status, body) of a GET."""
         request = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", headers=headers or {})
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -143,7 +163,7 @@ class Gateway:
         assert self.process is not None
         self.process.send_signal(signal.SIGHUP)
 
-    def stop(self, seconds: float = 10.0) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """SIGTERM; the exit code."""
         assert self.process is not None
         self.process.terminate()

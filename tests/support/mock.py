@@ -46,9 +46,9 @@ class Mock:
         if self.tls:
             # The certificate of a test is nobody's business here.
             context = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection(host, port, timeout=10, context=context)
+            connection = http.client.HTTPSConnection(host, port, timeout=20, context=context)
         else:
-            connection = http.client.HTTPConnection(host, port, timeout=10)
+            connection = http.client.HTTPConnection(host, port, timeout=20)
         try:
             connection.request(method, f"/__mock/{name}", headers={"connection": "close"})
             response = connection.getresponse()
@@ -72,7 +72,7 @@ class Mock:
         self.control("DELETE", "requests")
         self.control("DELETE", "stats")
 
-    def wait(self, condition: Callable[[dict[str, Any]], bool], timeout: float = 5) -> dict[str, Any]:
+    def wait(self, condition: Callable[[dict[str, Any]], bool], timeout: float = 20) -> dict[str, Any]:
         """The first statistics for which `condition` holds. Raises AssertionError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not condition(stats := self.stats()):

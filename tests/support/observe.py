@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from fastgw.runtime.supervisor import CELLS
 from fastgw.state.board import Board
-from tests.support.gateway import API_KEY, Gateway
+from tests.support.gateway import API_KEY, PATIENCE, Gateway
 from tests.support.wire import Answer, Wire
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ SAMPLE = re.compile(r"^(\w+?)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = 5.0) -> T:
+def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = PATIENCE) -> T:
     """The first value of `get` that is good. Raises AssertionError with the last one after `seconds`."""
     end = time.monotonic() + seconds
     while not good(value := get()):
@@ -69,7 +69,7 @@ def chat_request(model: str, *, stream: bool = False, content: str = "Say someth
     return f"POST /v1/chat/completions HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def ask(gw: Gateway, model: str, *, stream: bool = False, timeout: float = 10, **mock: Any) -> Answer:
+def ask(gw: Gateway, model: str, *, stream: bool = False, timeout: float = PATIENCE, **mock: Any) -> Answer:
     """One chat request on a connection of its own."""
     with Wire(("127.0.0.1", gw.port), timeout=timeout) as wire:
         wire.send(chat_request(model, stream=stream, **mock))

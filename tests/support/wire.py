@@ -42,7 +42,7 @@ class Answer:
 class Wire:
     """A client connection. Use as a context manager."""
 
-    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None, timeout: float = 10) -> None:
+    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None, timeout: float = 20) -> None:
         self.socket: socket.socket = socket.create_connection(address, timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
@@ -107,6 +107,16 @@ class Wire:
             answer.end = "timeout"
         answer.finished = time.monotonic() - began
         return answer
+
+    def read_until(self, mark: bytes) -> bytes:
+        """What comes up to the end of `mark`, however it is cut into pieces. Raises AssertionError when it does not."""
+        while mark not in self._left:
+            data = self.socket.recv(65536)
+            assert data, self._left
+            self._left += data
+        end = self._left.index(mark) + len(mark)
+        found, self._left = self._left[:end], self._left[end:]
+        return found
 
     def closed(self) -> str:
         """How the peer ends the connection: ``eof``, ``reset``, or ``timeout`` when it does not."""

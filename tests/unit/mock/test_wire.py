@@ -82,7 +82,7 @@ class TestHttp:
     def test_expect_100_continue(self, wire: Wire) -> None:
         head, _, body = request(chat()).partition(b"\r\n\r\n")
         wire.send(head + b"\r\nExpect: 100-continue\r\n\r\n")
-        assert wire.socket.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert wire.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         wire.send(body)
         assert wire.answer().status == 200
 
@@ -268,9 +268,9 @@ class TestDirectives:
 
     def test_coalesced_stream_ignores_cadence(self, wire: Wire) -> None:
         wire.send(request(chat(stream=True, tokens=3, coalesce=True, cadence_ms=5000)))
-        data = wire.socket.recv(1 << 20)
-        assert data.startswith(b"HTTP/1.1 200 ")
-        assert data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        answer = wire.answer()
+        assert answer.payloads()[-1] == "[DONE]"
+        assert answer.finished < 5
 
     def test_fail_times_counts_by_key(self, mock: Mock, wire: Wire) -> None:
         failing = chat(status=500, fail_times=2, key="a")
@@ -445,7 +445,7 @@ class TestIntrospection:
                     other.post(chat())
             assert mock.stats()["open_streams"] == 1
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-            slow.settimeout(10)
+            slow.settimeout(20)
             tail = b""
             while not tail.endswith(b"0\r\n\r\n"):
                 tail = (tail + slow.recv(1 << 20))[-64:]
@@ -454,11 +454,11 @@ class TestIntrospection:
 
 class TestProcess:
     def test_sigterm_exits_0_with_streams_open(self) -> None:
-        with mock_upstream(cadence_ms=1000) as mock, Wire(mock.address) as wire:
+        with mock_upstream(cadence_ms=60_000) as mock, Wire(mock.address) as wire:
             wire.send(request(chat(stream=True)))
             mock.wait(lambda s: s["open_streams"] == 1)
             mock.process.send_signal(signal.SIGTERM)
-            assert mock.process.wait(timeout=2) == 0
+            assert mock.process.wait(timeout=20) == 0
 
     def test_tls(self, tmp_path: Path) -> None:
         authority = trustme.CA()
@@ -481,7 +481,7 @@ class TestProcess:
                 wire.send(request(chat(stream=True, fault="reset", at="after_events")))
                 # OpenSSL reports a reset as a truncation; the kernel knows better.
                 with socket.socket(fileno=os.dup(wire.socket.fileno())) as raw, pytest.raises(ConnectionResetError):
-                    raw.settimeout(5)
+                    raw.settimeout(20)
                     while raw.recv(65536):
                         pass
             assert mock.stats()["streams_faulted"] == 4

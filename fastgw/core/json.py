@@ -4,9 +4,13 @@ import json
 import sys
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from fastgw._speedups.splice import ScanError, top_level
+
+_decode: Final = msgspec.json.Decoder().decode
+_UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 MAX_DEPTH: Final = 127
 """Values inside of each other. What others say is written again as a part of something else, and the library writes a
@@ -14,14 +18,14 @@ good deal less deep than it reads."""
 
 
 def read(text: bytes) -> Any:
-    """The value of a JSON text. Raises ValueError, also for one that is too deep.
+    """The value of a JSON text, integers of any length exactly. Raises ValueError, also for one that is too deep.
 
     What is valid and yet cannot be held is replaced: half of a surrogate pair, which programs write that cut text
     between its UTF-16 units, by U+FFFD, and a number beyond all doubles by the largest.
     """
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value = _decode(text)
+    except _UNREADABLE:
         value = _replaced(text)
     if too_deep(text):
         raise ValueError("the document is too deep")
@@ -42,9 +46,17 @@ def too_deep(text: bytes) -> bool:
 def load(text: bytes | str) -> Any:
     """The value of a text, None when it is no JSON."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return _decode(text)
+    except _UNREADABLE:
         return None
+
+
+def write(value: Any) -> bytes:
+    """A value that was read, as a JSON text without blanks."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer of more than 64 bits; the other library is the slower one
+        return msgspec.json.encode(value)
 
 
 def load_object(text: object) -> dict[str, Any]:
@@ -61,7 +73,7 @@ def _replaced(text: bytes) -> Any:
         whole = json.dumps(value, ensure_ascii=False)
     except RecursionError:
         raise ValueError("the document is too deep") from None
-    return orjson.loads(whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return _decode(whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _bounded(digits: str) -> float:

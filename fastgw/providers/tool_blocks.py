@@ -5,9 +5,8 @@ An answer in a required form is asked for as the input of a tool, `answer_tool`,
 
 from typing import Any
 
-import orjson
-
 from fastgw._speedups.events import Frame
+from fastgw.core.json import write
 from fastgw.providers.answers import Pieces
 from fastgw.providers.canonical import Completion, ToolCall, string
 from fastgw.providers.events import NO_TOOL
@@ -75,7 +74,7 @@ def add_tool(
     answer: Completion, pieces: Pieces, id: object, name: object, given: object, answer_tool: str | None
 ) -> None:
     """A tool block of a whole answer; `given` is its input."""
-    arguments = orjson.dumps({} if given is None else given).decode()
+    arguments = write({} if given is None else given).decode()
     if answer_tool is not None and name == answer_tool:
         pieces.text.append(arguments)
     else:

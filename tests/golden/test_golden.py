@@ -29,6 +29,7 @@ CASES = {
     "stop-sequences",
     "refusal",
     "length",
+    "long-integers",
     "usage",
 }
 """What every dialect and every kind of upstream is tried with. Images are in the tool results."""

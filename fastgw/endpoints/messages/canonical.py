@@ -5,8 +5,7 @@ Members that have no counterpart are left out, also where the upstream's protoco
 
 from typing import Any, Final
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.endpoints.checks import COUNT, NUMBER, OBJECT, OBJECTS, TEXT, TEXTS, Check, mistyped
 from fastgw.endpoints.messages.content import Block, blocks_of, invalid, parts, result_content, texts
 from fastgw.endpoints.messages.names import shortened
@@ -78,7 +77,7 @@ def _turns(message: Any, index: int, shorts: dict[str, str]) -> list[Placed]:
     if not isinstance(role, str):
         raise invalid(f"{where} missing `role`", f"{where}.role")
     if role not in ("user", "assistant", "system"):
-        detail = f"{where} role {orjson.dumps(role).decode()} is not 'user', 'assistant' or 'system'"
+        detail = f"{where} role {write(role).decode()} is not 'user', 'assistant' or 'system'"
         raise invalid(detail, f"{where}.role")
     content, place = message.get("content"), f"messages.{index}.content"
     if isinstance(content, str):
@@ -113,7 +112,7 @@ def _assistant(blocks: list[Block], where: str, shorts: dict[str, str]) -> dict[
     for index, block in enumerate(blocks):
         if block.get("type") == "tool_use" and isinstance(block.get("name"), str):
             given = block.get("input")
-            arguments = orjson.dumps({} if given is None else given).decode()
+            arguments = write({} if given is None else given).decode()
             function = {"name": shortened(block["name"], shorts), "arguments": arguments}
             identity = _identity(block, "id", f"{where}[{index}]")
             calls.append({"id": identity, "type": "function", "function": function})

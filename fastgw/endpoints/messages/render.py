@@ -3,9 +3,7 @@
 from secrets import token_hex
 from typing import Any, Final
 
-import orjson
-
-from fastgw.core.json import load_object
+from fastgw.core.json import load_object, write
 from fastgw.providers.canonical import Completion, Usage
 
 STOP_REASONS: Final = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "stop_sequence"}
@@ -39,7 +37,7 @@ def message(completion: Completion, alias: str, names: dict[str, str]) -> bytes:
         if call.id and call.name:
             name = names.get(call.name, call.name)
             content.append({"type": "tool_use", "id": call.id, "name": name, "input": load_object(call.arguments)})
-    return orjson.dumps(
+    return write(
         {
             "id": completion.id or f"msg_{token_hex(16)}",
             "type": "message",

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.endpoints.said import said_in
 
 
@@ -15,6 +14,6 @@ def answer_text(answer: bytes) -> tuple[bytes, int]:
 def _text(block: dict[str, Any]) -> str:
     kind = block.get("type")
     if kind == "tool_use":
-        return str(block.get("name") or "") + orjson.dumps(block.get("input")).decode()
+        return str(block.get("name") or "") + write(block.get("input")).decode()
     text = block.get("text") if kind == "text" else block.get("thinking")
     return text if isinstance(text, str) else ""

@@ -5,8 +5,7 @@ Members that have no counterpart are left out, also where the upstream's protoco
 
 from typing import Any, Final
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.endpoints.checks import CHOICE, COUNT, FLAG, NUMBER, OBJECT, OBJECTS, TEXT, Check, mistyped
 from fastgw.endpoints.places import Content, Placed
 from fastgw.endpoints.responses.content import content_of, refused
@@ -146,7 +145,7 @@ def _call(item: dict[str, Any], kind: str, param: str) -> dict[str, Any]:
     elif isinstance(given, str):
         arguments = given or "{}"
     else:
-        arguments = orjson.dumps({} if given is None else given).decode()
+        arguments = write({} if given is None else given).decode()
     function = {"name": function_name(item.get("namespace"), name), "arguments": arguments}
     return {"id": _identity(item, ("call_id", "id"), param), "type": "function", "function": function}
 
@@ -162,7 +161,7 @@ def _identity(item: dict[str, Any], names: tuple[str, ...], param: str) -> str:
 def _output(output: object, param: str) -> Content:
     if output is None or isinstance(output, str | list):
         return content_of(output, param)
-    return Content(orjson.dumps(output).decode(), [])
+    return Content(write(output).decode(), [])
 
 
 def _format(text: object) -> dict[str, Any] | None:

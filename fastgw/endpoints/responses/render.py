@@ -4,8 +4,7 @@ from secrets import token_hex
 from time import time
 from typing import Any, Final
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.endpoints.responses.tools import custom_input, special_tools
 from fastgw.providers.canonical import Completion, Usage
 
@@ -148,4 +147,4 @@ def response(completion: Completion, shape: Shape) -> bytes:
             continue  # there is nothing that it calls
         call_id, arguments = call.id or minted("call"), call.arguments or "{}"
         output.append(shape.call("", call_id, call.name, arguments))
-    return orjson.dumps(shape.ended(minted("resp"), int(time()), completion.finish, output, completion.usage))
+    return write(shape.ended(minted("resp"), int(time()), completion.finish, output, completion.usage))

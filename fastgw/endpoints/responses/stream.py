@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from fastgw._speedups.events import Frame, Numbers
+from fastgw.core.json import write
 from fastgw.endpoints.renderer import CountedRenderer
 from fastgw.endpoints.responses.render import (
     Item,
@@ -169,7 +170,7 @@ class ResponsesRenderer(CountedRenderer):
     def _start(self) -> None:
         if not self._started:
             self._started = True
-            response = orjson.dumps(self._shape.response(self._id, self._created, "in_progress", []))
+            response = write(self._shape.response(self._id, self._created, "in_progress", []))
             self._event(b"response.created", b'"response":' + response)
             self._event(b"response.in_progress", b'"response":' + response)
 
@@ -262,4 +263,4 @@ class ResponsesRenderer(CountedRenderer):
         self._ended = True
         output: list[Any] = [self._done[index] for index in sorted(self._done)]
         made = self._shape.ended(self._id, self._created, self._finish or "stop", output, self._usage or Usage())
-        self._event(b"response." + made["status"].encode(), b'"response":' + orjson.dumps(made))
+        self._event(b"response." + made["status"].encode(), b'"response":' + write(made))

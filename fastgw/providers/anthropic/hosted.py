@@ -2,8 +2,7 @@
 
 from typing import Any, ClassVar
 
-import orjson
-
+from fastgw.core.json import read, write
 from fastgw.providers.anthropic.translate import AnthropicTranslator
 from fastgw.providers.canonical import Chat
 from fastgw.providers.overrides import Overrides
@@ -26,6 +25,6 @@ class HostedTranslator(AnthropicTranslator):
         body = self._request.body
         said = ("model",) if body["stream"] else ("model", "stream")
         if self._overrides is not None:
-            body = orjson.loads(self._overrides.apply_body(orjson.dumps(body)))
+            body = read(self._overrides.apply_body(write(body)))
         kept = {name: value for name, value in body.items() if name not in said}
-        return orjson.dumps({**kept, "anthropic_version": self.version})
+        return write({**kept, "anthropic_version": self.version})

@@ -2,9 +2,8 @@
 
 from typing import Any, Final
 
-import orjson
-
 from fastgw._speedups.events import MESSAGES, Frame
+from fastgw.core.json import write
 from fastgw.providers.anthropic.answer import finish_of
 from fastgw.providers.anthropic.usage import opening, raise_to
 from fastgw.providers.canonical import string
@@ -63,7 +62,7 @@ class MessagesDecoder(EventDecoder):
             self._tools.start(index, block.get("id"), block.get("name"))
             if isinstance(block.get("input"), dict) and block["input"]:
                 # Some relays send the input at once.
-                self._tools.input(index, orjson.dumps(block["input"]).decode())
+                self._tools.input(index, write(block["input"]).decode())
 
     def _delta(self, index: object, delta: dict[str, Any]) -> None:
         kind = delta.get("type")

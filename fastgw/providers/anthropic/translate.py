@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.providers.anthropic.answer import completion_of
 from fastgw.providers.anthropic.request import Request
 from fastgw.providers.anthropic.stream import MessagesDecoder
@@ -22,7 +21,7 @@ class AnthropicTranslator:
 
     def request(self) -> bytes:
         """The request body."""
-        return orjson.dumps(self._request.body)
+        return write(self._request.body)
 
     def answer(self, body: bytes, /) -> Completion:
         """The whole answer."""

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.providers.answers import document_of, lacks
 from fastgw.providers.canonical import Completion, ToolCall, string
 from fastgw.providers.openai.usage import raise_to
@@ -45,7 +44,7 @@ def _read(found: Completion, choice: Any) -> None:
                 ToolCall(
                     string(call.get("id")),
                     string(function.get("name")),
-                    arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}).decode(),
+                    arguments if isinstance(arguments, str) else write(arguments or {}).decode(),
                 )
             )
     finish = choice.get("finish_reason")

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.providers.canonical import Chat, Completion
 from fastgw.providers.heard import Heard
 from fastgw.providers.openai.answer import completion_of
@@ -22,7 +21,7 @@ class ChatTranslator:
 
     def request(self) -> bytes:
         """The request body."""
-        return orjson.dumps(self._body)
+        return write(self._body)
 
     def answer(self, body: bytes, /) -> Completion:
         """The whole answer."""

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import orjson
-
 from fastgw._speedups.splice import ARRAY, ScanError, top_level
 from fastgw.core.edits import edited
-from fastgw.core.json import read
+from fastgw.core.json import read, write
 from fastgw.providers.adapter import RelayedStream, Reported, Speaker
 from fastgw.providers.media import refused
 
@@ -36,7 +34,7 @@ class Shim:
             return body
         messages = read(body[span[1] : span[2]])
         changed = [_message(message, index) for index, message in enumerate(messages)]
-        return body if changed == messages else edited(body, [(span[1], span[2], orjson.dumps(changed))])
+        return body if changed == messages else edited(body, [(span[1], span[2], write(changed))])
 
     def answer(self, body: bytes, /) -> tuple[bytes, Reported]:
         """As the call reads it."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fastgw.core.json import MAX_DEPTH, load, load_object, read
+from fastgw.core.json import MAX_DEPTH, load, load_object, read, write
 
 
 @pytest.mark.parametrize("text", ["", b"", "{", b'{"a":1', '{"a":\ud800}', b"\xff", "[1,]", "NaN"])
@@ -39,7 +39,8 @@ def test_what_is_no_text_is_no_object(given: object) -> None:
         (b'["\\ude00", {"\\ud83d": "\xc3\xa9"}]', ["\ufffd", {"\ufffd": "é"}]),
         (b"1e400", sys.float_info.max),
         (b"[-1e400]", [-sys.float_info.max]),
-        (b"1" * 400, sys.float_info.max),
+        (b"[18446744073709551616, -9223372036854775809]", [18446744073709551616, -9223372036854775809]),
+        (b"1" * 400, int("1" * 400)),
         (b"1" * 5000, sys.float_info.max),
         (b'["\\ud83d", 0.30000000000000004, 9007199254740993]', ["\ufffd", 0.30000000000000004, 9007199254740993]),
     ],
@@ -68,3 +69,15 @@ def test_depth_is_bounded(opening: str, closing: str) -> None:
     wide = f'{{"{"[" * 300}":[{",".join([text(MAX_DEPTH - 2)] * 5)}]}}'
     assert read(wide.encode()) == load_object(wide) == load_object(wide.encode())
     assert load_object(f'{{"a":{text(MAX_DEPTH)}}}') == {}
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a":[18446744073709551616,-9223372036854775809,1.5,"\xc3\xa9"]}', b"[9007199254740993,null]", b'"x"']
+)
+def test_what_was_read_is_written(text: bytes) -> None:
+    assert write(read(text)) == write(load(text)) == text
+
+
+@pytest.mark.parametrize("text", ["\ud800", b"[" * 100_000, b"1" * 5000])
+def test_what_no_library_holds_is_nothing(text: bytes | str) -> None:
+    assert load(text) is None

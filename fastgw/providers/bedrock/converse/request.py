@@ -6,9 +6,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from fastgw.core.errors import invalid_request, misconfigured
+from fastgw.core.json import write
 from fastgw.providers.anthropic.content import Block
 from fastgw.providers.anthropic.messages import parsed
 from fastgw.providers.anthropic.request import THINKING_BUDGET
@@ -83,7 +82,7 @@ class Request:
             choice = {"any": {}} if made else {"tool": {"name": self.answer_tool}}
             made.append(tools.specification(self.answer_tool, "Give the final answer with this tool.", schema))
         elif schema is not None:
-            described: dict[str, Any] = {"schema": orjson.dumps(schema).decode()}
+            described: dict[str, Any] = {"schema": write(schema).decode()}
             wrapper = wanted.get("json_schema") if isinstance(wanted, dict) else None
             if isinstance(wrapper, dict) and isinstance(wrapper.get("name"), str):
                 described["name"] = wrapper["name"]

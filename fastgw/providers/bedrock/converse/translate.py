@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.providers.bedrock.converse.answer import completion_of
 from fastgw.providers.bedrock.converse.request import Options, Request
 from fastgw.providers.bedrock.converse.stream import ConverseDecoder
@@ -24,7 +23,7 @@ class ConverseTranslator:
 
     def request(self) -> bytes:
         """The request body."""
-        return orjson.dumps(self._request.body)
+        return write(self._request.body)
 
     def answer(self, body: bytes, /) -> Completion:
         """The whole answer."""

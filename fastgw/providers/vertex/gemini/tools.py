@@ -11,9 +11,7 @@ import secrets
 from operator import itemgetter
 from typing import Any, Final
 
-import orjson
-
-from fastgw.core.json import load_object
+from fastgw.core.json import load_object, write
 from fastgw.providers.canonical import ToolCall
 from fastgw.providers.vertex.gemini.content import Part, plain
 from fastgw.providers.vertex.gemini.schema import Room, cleaned
@@ -128,7 +126,7 @@ def tool_call(part: dict[str, Any]) -> ToolCall | None:
     if isinstance(signature, str) and _BASE64.fullmatch(signature):
         id += "_" + signature.rstrip("=").replace("+", "-").replace("/", "_")
     arguments = call.get("args")
-    return ToolCall(id, call["name"], orjson.dumps(arguments if isinstance(arguments, dict) else {}).decode())
+    return ToolCall(id, call["name"], write(arguments if isinstance(arguments, dict) else {}).decode())
 
 
 def _signature(id: str) -> str | None:

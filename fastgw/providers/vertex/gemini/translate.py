@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import orjson
-
+from fastgw.core.json import write
 from fastgw.providers.canonical import Chat, Completion
 from fastgw.providers.heard import Heard
 from fastgw.providers.vertex.gemini.answer import completion_of
@@ -30,7 +29,7 @@ class GeminiTranslator:
 
     def request(self) -> bytes:
         """The request body."""
-        return orjson.dumps(self._body)
+        return write(self._body)
 
     def answer(self, body: bytes, /) -> Completion:
         """The whole answer."""

@@ -49,8 +49,14 @@ _DROPPED: Final = frozenset(
         "audio",
         "prediction",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "verbosity",
+        "web_search_options",
+        "moderation",
+        # The predecessor of tools: refused before, unless there is nothing to it.
+        "functions",
+        "function_call",
     }
 )
 

@@ -33,6 +33,9 @@ def raise_to(usage: Usage, reported: object) -> None:
     found: dict[str, Any] = reported
     usage.prompt_tokens = max(usage.prompt_tokens, counter(found.get("input_tokens")))
     usage.completion_tokens = max(usage.completion_tokens, counter(found.get("output_tokens")))
+    details = found.get("output_tokens_details")
+    if isinstance(details, dict):
+        usage.reasoning_tokens = max(usage.reasoning_tokens, counter(details.get("thinking_tokens")))
     written, read = counter(found.get("cache_creation_input_tokens")), counter(found.get("cache_read_input_tokens"))
     usage.cache_creation_tokens = max(usage.cache_creation_tokens, written)
     usage.cache_read_tokens = max(usage.cache_read_tokens, read)

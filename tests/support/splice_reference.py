@@ -191,10 +191,18 @@ def answer_said(document: Members) -> bytes:
 
 
 def answer(document: Members, model: str) -> Members:
+    def message(part: Tree) -> Tree:
+        if not isinstance(part, Members):
+            return part
+        result = reasoning(part)
+        if part.has("role") and not part.has("content"):
+            result.append(("content", None))
+        return result
+
     def choice(index: int, value: Tree) -> Tree:
         if not isinstance(value, Members):
             return value
-        changes: dict[str, Any] = {"message": lambda part: reasoning(part) if isinstance(part, Members) else part}
+        changes: dict[str, Any] = {"message": message}
         if index == 0:
             changes["finish_reason"] = lambda reason: "stop" if reason is None else reason
         result = value.mapped(**changes)

@@ -497,9 +497,27 @@ def test_reasoning_before_everything_else_and_in_every_choice() -> None:
         b'{"message":{"reasoning":null}},{"message":{"reasoning":"r","reasoning_content":null}},7],"usage":null}'
     )
     assert ChatAnswer(data).render(b'"m"') == (
-        b'{"id":"i","model":"m","choices":[{"message":{ "reasoning_content":"x" ,"role":"a"},"finish_reason":"stop"},'
+        b'{"id":"i","model":"m","choices":[{"message":{ "reasoning_content":"x" ,"role":"a","content":null},'
+        b'"finish_reason":"stop"},'
         b'{"message":{}},{"message":{"reasoning_content":"r"}},7],"usage":{' + ZERO.encode() + b"}}"
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('{"role":"assistant"}', '{"role":"assistant","content":null}'),
+        ('{"tool_calls":[{}],"role":"assistant" }', '{"tool_calls":[{}],"role":"assistant" ,"content":null}'),
+        ('{"role":"assistant","reasoning":""}', '{"role":"assistant","content":null}'),
+        ('{"role":"assistant","content":null}', '{"role":"assistant","content":null}'),
+        ('{"c\\u006fntent":"a","role":"assistant"}', '{"c\\u006fntent":"a","role":"assistant"}'),
+    ],
+)
+def test_every_message_of_an_answer_has_content(before: str, after: str) -> None:
+    choices = '{"message":%s,"finish_reason":"stop"},{"message":%s},{"message":%s,"message":"x"},{"message":{}}'
+    data = '{"id":"i","model":"m","choices":[%s],"usage":{%s}}'
+    expected = data % (choices % (after, after, after), ZERO)
+    assert ChatAnswer((data % (choices % (before, before, before), ZERO)).encode()).render(b'"m"') == expected.encode()
 
 
 @pytest.mark.parametrize(

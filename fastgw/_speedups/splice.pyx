@@ -436,12 +436,9 @@ cdef int scan_choice(js_scan *s, js_edits *edits, js_text *finish) noexcept nogi
         if js_key_is(&it, b"message"):
             message = start
             message_kind = chat_scan_part(s, edits, &VENDOR_REASONING, &part, NULL) if s.p[0] == c"{" else js_value(s)
-            if message_kind < 0:
-                return -1
             if message_kind == JS_OBJECT and part.content == JS_ABSENT and part.role != JS_ABSENT:
                 js_put(edits, s, s.p - 1, s.p - 1, b',"content":null')
-            continue
-        kind = js_value(s)
+        kind = message_kind if message == start else js_value(s)
         if kind < 0:
             return -1
         if finish != NULL and js_key_is(&it, b"finish_reason"):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.support.gateway import API_KEY, Gateway, gateway, resources
+from tests.support.gateway import API_KEY, PATIENCE, Gateway, gateway, resources
 from tests.support.mock import Mock
 from tests.support.wire import Answer, Wire
 
@@ -276,11 +276,11 @@ def test_plain_http_on_the_tls_port_is_no_success(tls: TlsGateway) -> None:
 def test_an_idle_connection_is_closed_without_a_word(mock: Mock) -> None:
     with gateway(resources(mock.url), {"downstream": {"idle_timeout_secs": 1}}) as running:
         with connect(running) as fresh, connect(running) as used:
+            since = time.monotonic()
             used.send(sized(chat()))
             assert is_chat(used.answer())
-            since = time.monotonic()
             assert used.closed() == "eof"
-            assert 0.8 <= time.monotonic() - since <= 3.0
+            assert 0.8 <= time.monotonic() - since <= 10
             assert fresh.closed() == "eof"
 
 
@@ -298,7 +298,7 @@ def test_without_descriptors_the_worker_neither_spins_nor_drops_what_it_has(mock
         used = len(os.listdir(f"/proc/{worker}/fd"))
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 4, used + 4))
         crowd = [clients.enter_context(connect(running)) for _ in range(30)]
-        end = time.monotonic() + 5
+        end = time.monotonic() + PATIENCE
         while len(os.listdir(f"/proc/{worker}/fd")) < used + 4:
             assert time.monotonic() < end
             time.sleep(0.01)

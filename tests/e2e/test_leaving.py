@@ -13,7 +13,7 @@ from tests.support.mock import Mock
 
 pytestmark = pytest.mark.any_workers
 
-PROMPTLY = 1.0
+PROMPTLY = 5.0
 """Seconds; far below the cadence and latency of the mock, which therefore cannot be what ends the connection."""
 
 

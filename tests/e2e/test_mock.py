@@ -248,7 +248,7 @@ def test_sdk_retries_a_scripted_failure(mock: Mock) -> None:
 
 def test_stream_left_early_is_seen_as_aborted(mock: Mock, client: openai.OpenAI) -> None:
     mock.reset()
-    model = "mock-gpt?cadence_ms=10&tokens=1000"
+    model = "mock-gpt?cadence_ms=50&tokens=1000"
     stream = client.chat.completions.create(model=model, messages=MESSAGES, stream=True)
     next(iter(stream))
     stream.close()

@@ -255,7 +255,7 @@ def test_deadline_of_the_gateway(sdk: Stack, client: openai.OpenAI, directives: 
     started = time.monotonic()
     told = refused(create(client, "quick", extra_body=script(**directives)), openai.InternalServerError)
     assert told == Told(504, "timeout", None, None, "upstream request timed out after 250ms")
-    assert 0.25 <= time.monotonic() - started < 2
+    assert 0.25 <= time.monotonic() - started < 5
     stats = sdk.mock.wait(lambda stats: stats["requests_aborted"] == 1)
     assert stats["requests"] == 1
 
@@ -271,7 +271,7 @@ def test_deadline_of_the_gateway_before_a_stream(sdk: Stack, client: openai.Open
 @pytest.mark.parametrize("stream", [False, True])
 def test_deadline_of_the_client(sdk: Stack, client: openai.OpenAI, stream: bool) -> None:
     with pytest.raises(openai.APITimeoutError):
-        create(client, stream=stream, timeout=0.2, extra_body=script(latency_ms=9_000))()
+        create(client, stream=stream, timeout=0.5, extra_body=script(latency_ms=9_000))()
     name = "streams_aborted" if stream else "requests_aborted"
     assert sdk.mock.wait(lambda stats: stats[name] == 1)["requests"] == 1
 

@@ -162,14 +162,14 @@ def test_request_ids_differ(client: openai.OpenAI) -> None:
 
 def test_chunks_arrive_as_they_are_made(client: openai.OpenAI) -> None:
     """The first chunk is there long before the last one is made: nothing is held back."""
-    extra = script(tokens=5, cadence_ms=100)
+    extra = script(tokens=5, cadence_ms=150)
     started = time.monotonic()
     times = [
         time.monotonic() - started
         for _ in client.chat.completions.create(model=ALIAS, messages=MESSAGES, stream=True, extra_body=extra)
     ]
-    # Role, five pieces, finish reason: six gaps.
-    assert times[-1] - times[0] >= 0.5
+    # Role, five pieces, finish reason: six gaps, of which a busy machine may see the first ones late.
+    assert times[-1] - times[0] >= 0.3
 
 
 # -- leaving early
@@ -183,9 +183,9 @@ def leave(sdk: Stack, go: Callable[[], None]) -> float:
     return float(stats["last_abort"]) - left
 
 
-def best_of_three(measure: Callable[[], float]) -> float:
-    """A busy machine may delay one of three by more than the gateway does."""
-    return min(measure() for _ in range(3))
+def best_of_ten(measure: Callable[[], float]) -> float:
+    """A busy machine may delay some of them by more than the gateway does; the first one in time is enough."""
+    return next((delay for delay in (measure() for _ in range(10)) if delay < PROMPT), PROMPT)
 
 
 @pytest.mark.parametrize("cadence", [5, 8000], ids=["flowing", "silent"])
@@ -204,18 +204,17 @@ def test_leaving_a_stream_ends_the_upstreams(sdk: Stack, client: openai.OpenAI, 
         next(iter(stream))
         return leave(sdk, stream.close if how == "stream" else stream.response.close)
 
-    assert best_of_three(measure) < PROMPT
+    assert best_of_ten(measure) < PROMPT
     stats = sdk.mock.wait(lambda stats: stats["open_streams"] == 0)
     assert (stats["streams_started"], stats["streams_aborted"]) == (1, 1)
 
 
 def test_leaving_affects_nobody_else(sdk: Stack, client: openai.OpenAI) -> None:
     call: dict[str, Any] = {"model": ALIAS, "messages": MESSAGES, "stream": True}
-    call["extra_body"] = script(tokens=40, cadence_ms=10)
-    staying = client.chat.completions.create(**call)
+    staying = client.chat.completions.create(**call, extra_body=script(tokens=40, cadence_ms=10))
     next(iter(staying))
     for _ in range(5):
-        leaving = client.chat.completions.create(**call)
+        leaving = client.chat.completions.create(**call, extra_body=script(tokens=500, cadence_ms=100))
         next(iter(leaving))
         leaving.close()
         assert client.chat.completions.create(model=ALIAS, messages=MESSAGES).choices

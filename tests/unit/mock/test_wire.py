@@ -345,7 +345,7 @@ class TestFaults:
 
     @pytest.mark.parametrize(("stream", "at"), list(itertools.product([False, True], ["head", "body"])))
     def test_stall_lasts_until_the_caller_leaves(self, mock: Mock, stream: bool, at: str) -> None:
-        with Wire(mock.address, timeout=0.2) as wire:
+        with Wire(mock.address, timeout=0.5) as wire:
             answer = wire.post(chat(stream=stream, fault="stall", at=at))
             assert (answer.end, answer.status) == ("timeout", 0 if at == "head" else 200)
             assert mock.stats()["open_streams"] == stream

@@ -243,6 +243,7 @@ cdef class ChatStream:
     cdef readonly Py_ssize_t forwarded
     cdef readonly bint done
     cdef readonly bint ended
+    cdef readonly bint complete         # never: the end of a chat stream is the caller's last event
     cdef readonly bytes finish_reason   # the first one, of any choice
     cdef readonly int failure
     cdef readonly bytes failure_data

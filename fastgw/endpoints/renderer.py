@@ -9,12 +9,13 @@ from fastgw.providers.canonical import Usage
 class EventRenderer:
     """Keeps what was written until it is taken. Without frames until a subclass sets them."""
 
-    __slots__ = ("_out", "frame", "tool_frame")
+    __slots__ = ("_out", "frame", "over", "tool_frame")
 
     def __init__(self) -> None:
         self._out: list[bytes] = []
         self.frame: Frame | None = None
         self.tool_frame: tuple[int, Frame] | None = None
+        self.over = False
 
     def choice(self, index: int) -> None:
         """Only chat callers can ask for more than one answer."""

@@ -200,16 +200,14 @@ class StreamRelay:
     async def close(self) -> None:
         """End the answer the way the stream ended. Raises when nothing has been sent yet and it failed."""
         ex, stream = self._ex, self._stream
-        failure = self.failure or self._stream_failure()
-        if self._native is not None and self._native.complete:
-            failure = None  # only the end of the connection was missing
+        failure = self._failure()
         out = self._held
         if not out:
             if self._noted:
                 return
             if failure is None:
                 out = stream.finish()
-                failure = self._stream_failure()
+                failure = self._failure()
             if failure is None and not ex.head_sent:
                 if stream.frames:
                     self.open()
@@ -279,7 +277,12 @@ class StreamRelay:
         said, beyond = stream.said, stream.said_beyond
         await ex.gateway.estimates.fill(ex, self._call, lambda: (said, beyond), len(said))
 
-    def _stream_failure(self) -> UpstreamFailure | None:
+    def _failure(self) -> UpstreamFailure | None:
+        """What went wrong. Nothing did when only the rest behind the last event was missing."""
+        if self._stream.complete:
+            return None
+        if self.failure is not None:
+            return self.failure
         kind = self._stream.failure
         if kind == 0:
             return None

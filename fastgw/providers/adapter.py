@@ -38,6 +38,7 @@ class RelayedStream(Protocol):
     version. `frames` counts the events read. `ended`: the stream is complete and its end was returned. `failure`: 0,
     or 1 an event that reports an error (its payload is in `failure_data`), 2 an event that is not understood, 3 an
     event that is too large, 4 bytes that are no whole events, 5 a stream that is too large; nothing more is read then.
+    `complete`: the caller has the last event of its dialect; `finish` ends its stream, whatever came of the upstream's.
     `fail` ends the caller's stream with an error event whose data is `payload`; b"" when the dialect has no way to say
     so, then the connection is cut. Counters are the largest seen.
     `said` is what the caller was told, for counting: content, reasoning, names and arguments of tools, at most about
@@ -57,6 +58,8 @@ class RelayedStream(Protocol):
     def frames(self) -> int: ...
     @property
     def ended(self) -> bool: ...
+    @property
+    def complete(self) -> bool: ...
     @property
     def failure(self) -> int: ...
     @property

@@ -95,10 +95,15 @@ class BridgedStream(ReportsUsage):
 
     def finish(self) -> bytes:
         """The clean end of the upstream's body."""
-        if self.ended or self._decoder.failure:
+        decoder = self._decoder
+        if self.ended:
             return b""
-        self._decoder.finish()
-        return b"" if self._decoder.failure else self._end()
+        if not self.complete:
+            if not decoder.failure:
+                decoder.finish()
+            if decoder.failure:
+                return b""
+        return self._end()
 
     def _end(self, out: bytes = b"") -> bytes:
         self.ended = True
@@ -122,6 +127,11 @@ class BridgedStream(ReportsUsage):
         if self.ended:
             return b""
         return b"3\r\n:\n\n\r\n" if self._chunked else b":\n\n"
+
+    @property
+    def complete(self) -> bool:
+        """The caller has the last event of its dialect."""
+        return self._renderer.over
 
     @property
     def id(self) -> bytes:

@@ -188,9 +188,11 @@ class Renderer(Protocol):
     which one the following pieces belong to, the first until then; each has tools and a finish reason of its own.
 
     `frame`: what goes around a piece of text, as long as `text` would write just that and change nothing; None
-    otherwise. `tool_frame`: the same for a piece of the arguments of the tool with that number.
+    otherwise. `tool_frame`: the same for a piece of the arguments of the tool with that number. `over`: the dialect's
+    last event has been written, and nothing may follow it.
     """
 
+    over: bool
     frame: Frame | None
     tool_frame: tuple[int, Frame] | None
 

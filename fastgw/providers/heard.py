@@ -49,6 +49,11 @@ class Heard:
         self.take = inner.take
 
     @property
+    def over(self) -> bool:
+        """As the other renderer's."""
+        return self._inner.over
+
+    @property
     def frame(self) -> Frame | None:
         """As the other renderer's."""
         return self._inner.frame

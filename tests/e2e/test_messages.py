@@ -248,13 +248,20 @@ def test_cut_native_streams_are_cut(http: httpx2.Client, at: str) -> None:
             assert b"event: error" not in piece
 
 
-@pytest.mark.parametrize("at", ["body", "mid_event", "before_done"])
+@pytest.mark.parametrize("at", ["body", "mid_event"])
 def test_cut_translated_streams_end_in_an_error(client: anthropic.Anthropic, at: str) -> None:
     options = scripted(GPT, fault="reset", at=at)
     with pytest.raises(anthropic.APIStatusError) as caught:
         list(client.messages.create(max_tokens=5, messages=HI, stream=True, **options))
     assert isinstance(caught.value.body, dict)
     assert caught.value.body["error"]["type"] in ("transport_error", "stream_aborted")
+
+
+def test_a_translated_stream_that_is_cut_behind_its_last_event_is_whole(client: anthropic.Anthropic) -> None:
+    # The finish reason and the counters have come, only `[DONE]` is missing: nothing may follow `message_stop`.
+    options = scripted(GPT, fault="reset", at="before_done")
+    events = list(client.messages.create(max_tokens=5, messages=HI, stream=True, **options))
+    assert [event.type for event in events].index("message_stop") == len(events) - 1
 
 
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}

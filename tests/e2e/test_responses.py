@@ -272,11 +272,17 @@ def test_a_native_stream_that_is_cut_behind_its_last_event_is_whole(http: httpx2
     assert answer.content.count(b"data:") == 1
 
 
-@pytest.mark.parametrize("at", ["body", "mid_event", "before_done"])
+@pytest.mark.parametrize("at", ["body", "mid_event"])
 def test_cut_translated_streams_end_in_an_error(client: openai.OpenAI, at: str) -> None:
     events = list(client.responses.create(model=scripted(GPT, fault="reset", at=at), input="x", stream=True))
     assert events[-1].type == "error"
     assert events[-1].code in ("transport_error", "stream_aborted")
+
+
+def test_a_translated_stream_that_is_cut_behind_its_last_event_is_whole(client: openai.OpenAI) -> None:
+    model = scripted(GPT, fault="reset", at="before_done")
+    events = list(client.responses.create(model=model, input="x", stream=True))
+    assert [event.type for event in events].index("response.completed") == len(events) - 1
 
 
 FLAT = {"type": "error", "code": "rate_limit_exceeded", "message": "Slow down.", "param": None, "sequence_number": 0}

@@ -22,7 +22,6 @@ class MessagesRenderer(CountedRenderer):
         "_alias",
         "_block",
         "_blocks",
-        "_ended",
         "_kind",
         "_names",
         "_signature",
@@ -35,7 +34,7 @@ class MessagesRenderer(CountedRenderer):
         super().__init__()
         self._alias = alias
         self._names = names
-        self._started = self._ended = False
+        self._started = False
         self._blocks = 0  # begun so far
         self._block = 0  # the open one
         self._kind = ""  # of the open one; empty: none is open
@@ -50,7 +49,7 @@ class MessagesRenderer(CountedRenderer):
 
     def text(self, text: str) -> None:
         """A text delta."""
-        if self._ended:
+        if self.over:
             return
         if self._kind != "text":
             self._open("text", b'{"type":"text","text":""}')
@@ -67,7 +66,7 @@ class MessagesRenderer(CountedRenderer):
 
     def reasoning(self, text: str) -> None:
         """A thinking delta."""
-        if self._ended:
+        if self.over:
             return
         if self._kind != "thinking":
             self._open("thinking", b'{"type":"thinking","thinking":"","signature":""}')
@@ -79,7 +78,7 @@ class MessagesRenderer(CountedRenderer):
 
     def tool(self, index: int, id: str, name: str) -> None:
         """A tool block begins."""
-        if self._ended:
+        if self.over:
             return
         block = {"type": "tool_use", "id": id, "name": self._names.get(name, name), "input": {}}
         self._open("tool_use", orjson.dumps(block))
@@ -93,7 +92,7 @@ class MessagesRenderer(CountedRenderer):
     def arguments(self, index: int, fragment: str) -> None:
         """A piece of its input. The block is named by its own number, also when another one has been opened since."""
         block = self._tools.get(index)
-        if block is None or self._ended:
+        if block is None or self.over:
             return
         delta = b'{"type":"input_json_delta","partial_json":%b}' % orjson.dumps(fragment)
         self._event(b"content_block_delta", b'"index":%d,"delta":%b' % (block, delta))
@@ -144,11 +143,11 @@ class MessagesRenderer(CountedRenderer):
         self._event(b"content_block_stop", b'"index":%d' % self._block)
 
     def _stop(self) -> None:
-        if self._ended:
+        if self.over:
             return
         self._start()
         self._close()
-        self._ended = True
+        self.over = True
         self.tool_frame = None
         counters: dict[str, Any] = usage_object(self._usage or Usage())
         if not counters["input_tokens"]:

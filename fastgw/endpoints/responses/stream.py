@@ -60,7 +60,6 @@ class ResponsesRenderer(CountedRenderer):
         "_closed",
         "_created",
         "_done",
-        "_ended",
         "_id",
         "_items",
         "_message",
@@ -78,7 +77,7 @@ class ResponsesRenderer(CountedRenderer):
         self._id, self._created = minted("resp"), int(time())
         self._numbers = Numbers()
         self._items = 0  # begun so far
-        self._started = self._closed = self._ended = False
+        self._started = self._closed = False
         self._message: _Open | None = None
         self._parts: dict[str, _Open] = {}  # of the message, by type; `index` is the one within it
         self._reasoning: _Open | None = None
@@ -256,11 +255,11 @@ class ResponsesRenderer(CountedRenderer):
         self._item_done(tool.index, done)
 
     def _stop(self) -> None:
-        if self._ended:
+        if self.over:
             return
         self._start()
         self._close()
-        self._ended = True
+        self.over = True
         output: list[Any] = [self._done[index] for index in sorted(self._done)]
         made = self._shape.ended(self._id, self._created, self._finish or "stop", output, self._usage or Usage())
         self._event(b"response." + made["status"].encode(), b'"response":' + write(made))

@@ -406,7 +406,7 @@ cdef struct Answer:
 
 
 cdef int scan_first(js_scan *s, const chat_part *part, const uint8_t *message, int kind) noexcept nogil:
-    """What the first choice must be: a message object with a string role and content that is a string or nothing."""
+    """What the first choice must be: a message object with a string role; its content is text, parts or nothing."""
     s.name = b"message"
     if kind != JS_OBJECT:
         return js_refuse(s, JS_MISSING if kind == JS_ABSENT else JS_TYPE, message)
@@ -414,7 +414,7 @@ cdef int scan_first(js_scan *s, const chat_part *part, const uint8_t *message, i
     if part.role != JS_STRING:
         return js_refuse(s, JS_MISSING, message) if part.role == JS_ABSENT else js_refuse(s, JS_TYPE, part.role_at)
     s.name = b"message.content"
-    if part.content not in (JS_STRING, JS_NULL, JS_ABSENT):
+    if part.content not in (JS_STRING, JS_ARRAY, JS_NULL, JS_ABSENT):
         return js_refuse(s, JS_TYPE, part.content_at)
     s.name = NULL
     return 0

@@ -79,31 +79,27 @@ class BridgedStream(ReportsUsage):
         self.ended = False
 
     def feed(self, data: bytes, /) -> bytes:
-        """Upstream bytes in, the caller's bytes out. Nothing is read after the end or a failure."""
+        """Upstream bytes in, the caller's bytes out. Nothing is read after the end or a failure. One behind the
+        caller's last event is an end."""
         decoder = self._decoder
         if self.ended or decoder.failure:
             return b""
         self._room -= len(data)
         if self._room < 0:
             decoder.failure = LONG
-            return b""
+            return self._end() if self.complete else b""
         out = decoder.feed(data)
-        if decoder.done:
+        if decoder.done or (decoder.failure and self.complete):
             return self._end(out)
         out += self._renderer.take()
         return b"%x\r\n%b\r\n" % (len(out), out) if out and self._chunked else out
 
     def finish(self) -> bytes:
         """The clean end of the upstream's body."""
-        decoder = self._decoder
-        if self.ended:
+        if self.ended or self._decoder.failure:
             return b""
-        if not self.complete:
-            if not decoder.failure:
-                decoder.finish()
-            if decoder.failure:
-                return b""
-        return self._end()
+        self._decoder.finish()
+        return b"" if self.failure else self._end()
 
     def _end(self, out: bytes = b"") -> bytes:
         self.ended = True
@@ -156,7 +152,7 @@ class BridgedStream(ReportsUsage):
     @property
     def failure(self) -> int:
         """What is wrong with the upstream's stream, as a code."""
-        return self._decoder.failure
+        return 0 if self.complete else self._decoder.failure
 
     @property
     def failure_data(self) -> bytes:

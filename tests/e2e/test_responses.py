@@ -256,6 +256,16 @@ def test_state_that_cannot_be_followed_is_logged(world: Families, client: openai
     assert json.loads(world.sent()["body"])["previous_response_id"] == "resp_1"
 
 
+def test_references_to_items_are_followed_by_who_keeps_them(client: openai.OpenAI, world: Families) -> None:
+    items: Any = [{"role": "user", "content": "Hi."}, {"type": "item_reference", "id": "msg_1"}]
+    client.responses.create(model=OPENAI, input=items)
+    assert json.loads(world.sent()["body"])["input"] == items
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=GPT, input=items)
+    assert (caught.value.param, caught.value.code) == ("input[1]", "unsupported_parameter")
+    assert "`store: false`" in caught.value.message
+
+
 @pytest.mark.parametrize("at", ["body", "mid_event"])
 def test_cut_native_streams_are_cut(http: httpx2.Client, at: str) -> None:
     body = {"model": OPENAI, "stream": True, "input": "x", "mock": {"fault": "reset", "at": at}}

@@ -81,7 +81,7 @@ class ResponsesCall:
                 self._ex.gateway.log.warn(
                     "fastgw::proxy",
                     "stored responses cannot be followed by this target",
-                    members=",".join(members[:20]),
+                    members=",".join(members),
                     request_id=self._ex.request_id.decode(),
                 )
         chat, self._placed = chat_of(body)

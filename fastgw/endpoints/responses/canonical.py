@@ -62,13 +62,8 @@ def chat_of(body: dict[str, Any]) -> tuple[Chat, list[Placed]]:
 
 
 def unfollowed(body: dict[str, Any]) -> list[str]:
-    """The members and items of a request that refer to stored state, which a translated call cannot follow."""
-    found = [name for name in STATE if body.get(name) is not None]
-    items = body.get("input")
-    for index, item in enumerate(items if isinstance(items, list) else []):
-        if isinstance(item, dict) and item.get("type") == "item_reference":
-            found.append(f"input[{index}]")
-    return found
+    """The members of a request that refer to stored state, which a translated call cannot follow."""
+    return [name for name in STATE if body.get(name) is not None]
 
 
 def _conversation(body: dict[str, Any]) -> list[Placed]:
@@ -128,12 +123,25 @@ def _add(messages: list[Placed], item: object, param: str) -> None:
         identity, place = _identity(item, ("call_id",), param), f"{param}.output"
         content, parts = _output(item.get("output"), place)
         messages.append(Placed({"role": "tool", "tool_call_id": identity, "content": content}, place, parts))
+    elif kind == "item_reference" or (kind is None and item.keys().isdisjoint(("role", "content")) and "id" in item):
+        _refer(item.get("id"), param)
     elif kind in (None, "message") or "role" in item or "content" in item:
         place = f"{param}.content"
         content, parts = content_of(item.get("content"), place)
         if content:
             role = _ROLES.get(str(item.get("role")), "user")
             messages.append(Placed({"role": role, "content": content}, place, parts))
+
+
+def _refer(identity: object, param: str) -> None:
+    """Raises 400: what is referred to would be missing in the conversation. Reasoning is left out anyhow."""
+    if not (isinstance(identity, str) and identity.startswith("rs_")):
+        raise refused(
+            f"`{param}` refers to an item of an earlier response, which the model's provider does not keep: send the "
+            "item itself, as clients do that are told `store: false`",
+            param,
+            "unsupported_parameter",
+        )
 
 
 def _call(item: dict[str, Any], kind: str, param: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from fastgw.core.json import write
 from fastgw.providers.answers import document_of, lacks
 from fastgw.providers.canonical import Completion, ToolCall, string
+from fastgw.providers.openai.content import pieces
 from fastgw.providers.openai.usage import raise_to
 
 
@@ -28,10 +29,14 @@ def _read(found: Completion, choice: Any) -> None:
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise lacks("choices[0].message.role")
     content = message.get("content")
-    if content is not None and not isinstance(content, str):
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(content, list):
+        told = list(pieces(content))
+        reasoning = reasoning or "".join(text for thought, text in told if thought)
+        content = "".join(text for thought, text in told if not thought)
+    elif content is not None and not isinstance(content, str):
         raise lacks("choices[0].message.content")
     found.text = content
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
     found.reasoning = reasoning if isinstance(reasoning, str) else None
     refusal = message.get("refusal")
     found.refusal = refusal if isinstance(refusal, str) and refusal else None

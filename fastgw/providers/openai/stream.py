@@ -6,6 +6,7 @@ from fastgw._speedups.events import CHAT, Frame
 from fastgw.providers.canonical import string
 from fastgw.providers.events import BAD, NO_TOOL, EventDecoder
 from fastgw.providers.heard import Heard
+from fastgw.providers.openai.content import pieces
 from fastgw.providers.openai.usage import raise_to
 
 
@@ -64,7 +65,11 @@ class ChunkDecoder(EventDecoder):
         if reasoning := self._reasoning(delta):
             renderer.reasoning(reasoning)
         text = delta.get("content")
-        if isinstance(text, str) and text:
+        if isinstance(text, list):
+            for thought, piece in pieces(text):
+                if piece:
+                    (renderer.reasoning if thought else renderer.text)(piece)
+        elif isinstance(text, str) and text:
             renderer.text(text)
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
@@ -88,14 +93,23 @@ class ChunkDecoder(EventDecoder):
         return None
 
     def _call(self, call: dict[str, Any]) -> None:
-        """A piece of a call. It begins once its id and name are known; pieces of arguments wait until then."""
+        """A piece of a call. It begins once its id and name are known; pieces of arguments wait until then.
+
+        Some upstreams give all calls the same index, or none: another id with a name is another call. An id alone is
+        not, because some make up a new one for every piece.
+        """
         index = call.get("index", 0)
-        tool = self._tools.setdefault(index if isinstance(index, int) else 0, _Tool())
+        index = index if isinstance(index, int) else 0
         function = call.get("function")
         function = function if isinstance(function, dict) else {}
+        identity, name = string(call.get("id")), string(function.get("name"))
+        tool = self._tools.get(index)
+        if tool is None or (tool.number >= 0 and identity not in ("", tool.id) and name):
+            self._tools.pop(index, None)  # the last one begun stands last
+            tool = self._tools[index] = _Tool()
         if tool.number < 0:
-            tool.id = tool.id or string(call.get("id"))
-            tool.name = tool.name or string(function.get("name"))
+            tool.id = tool.id or identity
+            tool.name = tool.name or name
             if tool.id and tool.name:
                 tool.number = self._calls
                 self._calls += 1

@@ -227,7 +227,7 @@ const VERCEL = {
   ],
   "ai-openai-responses": (model, think) => [
     vercel.openai.responses(model),
-    { openai: think ? { store: false, reasoningEffort: "medium", reasoningSummary: "auto", forceReasoning: true } : {} },
+    { openai: { store: false, ...(think ? { reasoningEffort: "medium", reasoningSummary: "auto", forceReasoning: true } : {}) } },
   ],
   "ai-anthropic": (model, think) => [
     vercel.anthropic(model),

@@ -536,13 +536,18 @@ def test_every_message_of_an_answer_has_content(before: str, after: str) -> None
         (b'{"id":"i","model":"m","choices":[{"message":"x"}]}', ("type", "choices[0].message")),
         (b'{"id":"i","model":"m","choices":[{"message":{}}]}', ("missing", "choices[0].message.role")),
         (b'{"id":"i","model":"m","choices":[{"message":{"role":1}}]}', ("type", "choices[0].message.role")),
-        (answer().replace(b'"a"', b"[]"), ("type", "choices[0].message.content")),
+        (answer().replace(b'"a"', b"7"), ("type", "choices[0].message.content")),
         (answer().replace(b'"a"', b'"\xff"'), ("utf8", "")),
         (answer(',"reasoning":""' * 9), ("duplicate", "choices[0]")),
     ],
 )
 def test_answer_refusals(data: bytes, expected: tuple[str, str]) -> None:
     assert refusal(ChatAnswer, data) == expected
+
+
+def test_content_in_parts_is_the_upstreams() -> None:
+    parts = b'[{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]},{"type":"text","text":"a"}]'
+    assert parts in ChatAnswer(answer().replace(b'"a"', parts)).render(b'"m"')
 
 
 @given(documents.spelt(documents.answers))

@@ -54,6 +54,12 @@ class GeminiDecoder(EventDecoder):
         if finished and isinstance(reported, dict):
             self._renderer.usage(self.usage)
 
+    def finish(self) -> None:
+        """Counters that no finish reason came with are still what is known."""
+        super().finish()
+        if not self.failure and not self._finished and self.usage.total_tokens:
+            self._renderer.usage(self.usage)
+
     @property
     def _finished(self) -> bool:
         return all(one.finished for one in self._candidates.values())

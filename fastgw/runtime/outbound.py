@@ -29,10 +29,11 @@ class Reply(NamedTuple):
 
 
 class Fetcher:
-    """Asks over HTTP with the deployment's trust. The client is loaded with the first request."""
+    """Asks over HTTP with the deployment's trust, as `agent`. The client is loaded with the first request."""
 
-    def __init__(self, tls: "OutboundTls", proxies: Proxies | None = None) -> None:
+    def __init__(self, tls: "OutboundTls", proxies: Proxies | None = None, agent: str = "fastgw/0.1") -> None:
         self._tls = tls
+        self._agent = agent
         self._proxies = proxies
         self._session: aiohttp.ClientSession | None = None
 
@@ -87,6 +88,6 @@ class Fetcher:
                 connector=aiohttp.TCPConnector(ssl=build_context(self._tls)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS),
-                headers={"accept": "application/json"},
+                headers={"accept": "application/json", "user-agent": self._agent},
             )
         return self._session

@@ -124,7 +124,7 @@ class Supervisor:
         self._noticed: set[str] = set()
         self._tables: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ))
+        self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ), f"{config.namespace}/0.1")
         self._grants = GrantServer(self._loop, self._fetcher.post)
         self._keys = KeyServer(self._loop, self._fetcher.get, self._board.set_keys, log)
 

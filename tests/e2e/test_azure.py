@@ -71,6 +71,7 @@ def test_tokens_of_entra_id_are_granted_once_for_all_workers() -> None:
                     },
                 )
             ]
+            assert entra.agents == {"fastgw/0.1"}
             document["provider_keys"][0]["api_key"] = secret.replace("entra-secret", "rotated")
             gw.write_resources(document)
             gw.reload()

@@ -10,13 +10,14 @@ from urllib.parse import parse_qs
 
 
 class Authority(http.server.ThreadingHTTPServer):
-    """Grants tokens `granted-1`, `granted-2`, ... and keeps the forms."""
+    """Grants tokens `granted-1`, `granted-2`, ... and keeps the forms and who sent them."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Grant)
         self.forms: list[tuple[str, dict[str, list[str]]]] = []
+        self.agents: set[str | None] = set()
         self.status = 200
 
 
@@ -25,6 +26,7 @@ class _Grant(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         form = self.rfile.read(int(self.headers["content-length"])).decode()
+        self.server.agents.add(self.headers["user-agent"])
         self.server.forms.append((self.path, parse_qs(form)))
         document = {"access_token": f"granted-{len(self.server.forms)}", "expires_in": 3600}
         body = json.dumps(document if self.server.status == 200 else {"error": "invalid_client"}).encode()

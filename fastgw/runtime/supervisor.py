@@ -64,7 +64,7 @@ JOIN_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SETTLE_SECONDS = 0.1
 """Between refusing handshakes and closing: what is connected by then has been accepted and has sent its request."""
-FIRST_SECONDS = 1.0
+FIRST_SECONDS = 5.0
 """How long callers are not yet served while etcd is asked for the first time: a restart must not refuse them."""
 LOOK_SECONDS = 5.0
 """How often the files of certificates are looked at."""

@@ -62,7 +62,7 @@ def relay(data: bytes, *, ended: bool, forward: bool, strip: bool, path: tuple[s
         says = any(choice.last("finish_reason") is not None for choice in choices) or any(
             value is not None for delta in deltas for _, value in delta
         )
-        out.parts += deltas + [text_of(choice) for choice in choices]
+        out.parts += [part for choice in choices for part in parts_of(choice, path)]
         found = chunk.last("usage")
         if isinstance(found, Members):
             out.counters = {name: max(value, out.counters[name]) for name, value in counts(found).items()}
@@ -77,8 +77,15 @@ def deltas_of(choice: Members, path: tuple[str, ...]) -> Members:
     return reasoning(delta, path) if isinstance(delta, Members) else Members()
 
 
-def text_of(choice: Members) -> Members:
-    return Members([("text", choice.last("text"))])
+def parts_of(choice: Members, path: tuple[str, ...]) -> list[Members]:
+    """What a choice says, in the order of its members."""
+    parts = []
+    for key, value in choice:
+        if key == "text":
+            parts.append(Members([(key, value)]))
+        elif key == "delta" and isinstance(value, Members):
+            parts.append(reasoning(value, path))
+    return parts
 
 
 def rewritten(chunk: Members, strip: bool, path: tuple[str, ...]) -> Members:

@@ -424,6 +424,13 @@ options = st.fixed_dictionaries(
 
 @given(inputs(), options, st.booleans())
 @example(event(X) + event(Y), {"forward_usage": False, "strip_null_usage": True, "reasoning_path": ()}, True)
+@example(
+    event(
+        b'{"id":"","model":"","choices":[{"text":"a","delta":{"content":"b"}},{"delta":{"content":"c"},"text":"d"}]}'
+    ),
+    {"forward_usage": False, "strip_null_usage": False, "reasoning_path": ()},
+    False,
+)
 def test_relay_is_the_references(data: bytes, settings: dict[str, Any], ended: bool) -> None:
     found = stream(**settings)
     out = found.feed(data) + (found.finish() if ended else b"")

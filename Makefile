@@ -18,9 +18,9 @@ dev: .venv/.dev .venv/.built ## the same with the tools for tests, lint and benc
 run: install ## start the gateway (and a mock provider) on 127.0.0.1:3000; ARGS="--port 3001" changes that
 	@exec $(BIN)/fastgw quickstart $(ARGS)
 
-test: dev $(NODE) ## run every test, those marked any_workers with 3 workers too; ARGS="tests/unit -k sse" selects
-	@failed=0; $(if $(strip $(ARGS)),,FASTGW_TEST_WORKERS=3 $(BIN)/pytest tests/e2e -m any_workers || failed=1;) \
-	$(BIN)/pytest $(ARGS) && exit $$failed
+test: dev $(NODE) ## run every test in two processes, those marked any_workers with 3 workers too; ARGS="tests/unit -k sse" selects
+	@failed=0; $(if $(strip $(ARGS)),,FASTGW_TEST_WORKERS=3 $(BIN)/pytest -n 2 tests/e2e -m any_workers || failed=1;) \
+	$(BIN)/pytest $(or $(strip $(ARGS)),-n 2) && exit $$failed
 
 lint: dev ## ruff, mypy --strict, stubtest, cython-lint, import layers, configuration reference
 	scripts/lint.sh

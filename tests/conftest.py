@@ -1,20 +1,29 @@
 """Rules that hold for every test run."""
 
-import os
 from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.support.mock import Mock, mock_upstream
+from tests.support.settings import NO_SKIP, withdraw
 
-# Wall-clock deadlines measure the machine, not the property.
-settings.register_profile("fastgw", deadline=None)
+# Wall-clock deadlines measure the machine, not the property. The same examples every time, so that a run says something
+# about the change at hand; `--hypothesis-profile=explore` looks for new ones.
+settings.register_profile("explore", deadline=None)
+settings.register_profile("fastgw", deadline=None, derandomize=True)
 settings.load_profile("fastgw")
 
-# CI sets FASTGW_NO_SKIP so that a missing server or tool cannot turn into a green run. It is taken out of the
-# environment because tests start gateways, which refuse FASTGW_* variables that are no configuration key.
-NO_SKIP = os.environ.pop("FASTGW_NO_SKIP", "") not in ("", "0")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    # Not earlier: the processes of pytest-xdist, which have been started by now, read the same variables.
+    withdraw()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    # Every process of pytest-xdist has to find the same names: what is compressed or encrypted may differ each time.
+    return argname if isinstance(val, bytes) and not val.isascii() else None
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -12,8 +12,9 @@ from urllib.parse import quote
 import openai
 import pytest
 
-from tests.support.gateway import API_KEY, WORKERS
+from tests.support.gateway import API_KEY
 from tests.support.sdk import ALIAS, MESSAGES, SLASHED, TOOLS, Stack, script, stack
+from tests.support.settings import WORKERS
 
 pytestmark = pytest.mark.any_workers
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import random
@@ -20,37 +19,50 @@ from typing import Any
 
 import yaml
 
+from tests.support.settings import WORKERS
+
 API_KEY = "sk-test-caller"
 KEY_HASH = hashlib.sha256(API_KEY.encode()).hexdigest()
 START_SECONDS = 60.0
 PATIENCE = 20.0
 """Seconds that a wait for a condition may take: for a machine that is busy or stands still for a moment, not for what
 is waited for."""
-# Workers of a gateway whose test does not say. Taken out of the environment because a gateway refuses FASTGW_*
-# variables that are no configuration key.
-WORKERS = int(os.environ.pop("FASTGW_TEST_WORKERS", "1"))
+
+# Held until the process ends.
+_claims: list[socket.socket] = []
+_BLOCK = 100
 
 
 def _ports() -> Iterator[int]:
-    """Every port that the kernel gives to nobody by itself, again and again, from a random one on; so processes that
-    run tests side by side hardly ever try the same one at the same time."""
+    """Ports that the kernel gives to nobody by itself, in blocks that no other process of tests on this machine uses.
+
+    An abstract Unix socket of the block's name is the claim: one process has it, and it goes with the process.
+    """
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     low, high = (10_000, first) if first > 12_000 else (first, 60_000)
-    start = random.SystemRandom().randrange(low, high)
-    return itertools.cycle(itertools.chain(range(start, high), range(low, start)))
+    blocks = range(low, high - _BLOCK, _BLOCK)
+    for block in random.sample(blocks, len(blocks)):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0fastgw-test-ports-{block}")
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        yield from range(block, block + _BLOCK)
 
 
 _PORTS = _ports()
 
 
 def free_port() -> int:
-    """A TCP port on which nobody listens, and which no outgoing connection and no listener on port 0 takes before the
-    test does, also between a stop and a start of a server."""
+    """A TCP port on which nobody listens, that is given only once, and which no outgoing connection and no listener on
+    port 0 takes before the test does, also between a stop and a start of a server."""
     for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError
+    raise AssertionError("every port for tests is in use")
 
 
 def resources(upstream: str, **model: Any) -> dict[str, Any]:

@@ -154,7 +154,7 @@ MESSAGES_API = ("anthropic", "bedrock", "bedrock+claude", "vertex+claude")
 
 def counts(kind: str) -> Counts:
     """What an upstream of a kind reports: prompt caches of Anthropic's count beside the prompt, OpenAI's and Google's
-    within it, and only the latter tell what was thought."""
+    within it. Of these answers only the latter tell what was thought."""
     if kind in MESSAGES_API:
         return Counts(TOKENS.prompt, TOKENS.completion, written=TOKENS.written, read=TOKENS.read)
     return Counts(TOKENS.prompt, TOKENS.completion, TOKENS.cached, TOKENS.reasoning)

@@ -1,5 +1,5 @@
 # cython: autotestdict=False
-"""What is counted of a document without building it: the integers of a token array, the text of an answer."""
+"""What is seen of a document without building it: token arrays, the text of an answer, long numbers."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -144,3 +144,30 @@ def answer_text(bytes body not None):
     finally:
         js_edits_clear(&edits)
         chat_output_clear(&said)
+
+
+cdef Py_ssize_t LONG = 19  # 10**18 has 19 digits; integers of more than 64 bits have no fewer
+
+
+def long_digits(bytes data not None):
+    """Whether as many digits as an integer of more than 64 bits has stand in a row anywhere, strings included.
+
+    Looks at one byte of 19 where there are no digits.
+    """
+    cdef const uint8_t *base = <const uint8_t *>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), at = LONG - 1, first, after
+    while at < size:
+        if not c"0" <= base[at] <= c"9":
+            at += LONG
+            continue
+        first = at
+        while first > at - LONG + 1 and c"0" <= base[first - 1] <= c"9":
+            first -= 1
+        after = at + 1
+        while after < size and after - first < LONG and c"0" <= base[after] <= c"9":
+            after += 1
+        if after - first == LONG:
+            return True
+        # The byte at `after` is no digit, or there is none.
+        at = after + LONG
+    return False

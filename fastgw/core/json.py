@@ -8,8 +8,10 @@ import msgspec
 import orjson
 
 from fastgw._speedups.splice import ScanError, top_level
+from fastgw._speedups.texts import long_digits
 
-_decode: Final = msgspec.json.Decoder().decode
+_exact: Final = msgspec.json.Decoder().decode
+"""Keeps integers of more than 64 bits, which orjson makes doubles of."""
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 MAX_DEPTH: Final = 127
@@ -46,7 +48,7 @@ def too_deep(text: bytes) -> bool:
 def load(text: bytes | str) -> Any:
     """The value of a text, None when it is no JSON."""
     try:
-        return _decode(text)
+        return _decode(text.encode() if isinstance(text, str) else text)
     except _UNREADABLE:
         return None
 
@@ -67,13 +69,17 @@ def load_object(text: object) -> dict[str, Any]:
     return {} if too_deep(text.encode() if isinstance(text, str) else text) else found
 
 
+def _decode(text: bytes) -> Any:
+    return _exact(text) if long_digits(text) else orjson.loads(text)
+
+
 def _replaced(text: bytes) -> Any:
     try:
         value = json.loads(text.decode(), parse_float=_bounded, parse_int=_integer, parse_constant=_refused)
         whole = json.dumps(value, ensure_ascii=False)
     except RecursionError:
         raise ValueError("the document is too deep") from None
-    return _decode(whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return _exact(whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _bounded(digits: str) -> float:

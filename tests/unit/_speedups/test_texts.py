@@ -1,6 +1,7 @@
 """What is counted of a document without building it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw._speedups.sse import ChatStream
-from fastgw._speedups.texts import answer_text, token_array
+from fastgw._speedups.texts import answer_text, long_digits, token_array
 from tests.support import chat_documents as documents
 from tests.support import splice_reference as reference
 
@@ -143,3 +144,8 @@ def test_half_a_character_in_each_of_two_events() -> None:
     stream = ChatStream(b"", forward_usage=False, strip_null_usage=False)
     stream.feed(event("\ud83d") + event("\ude00"))
     assert stream.said.decode() == "\ufffd\ufffd"
+
+
+@given(st.lists(st.one_of(st.integers(0, 40).map(lambda count: b"7" * count), st.binary(max_size=20))).map(b"".join))
+def test_long_digits_are_seen(data: bytes) -> None:
+    assert long_digits(data) == bool(re.search(rb"[0-9]{19}", data))

@@ -37,7 +37,7 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -52,7 +52,7 @@ def address(listener: socket.socket) -> tuple[str, int]:
 
 def test_bind_listens_without_blocking() -> None:
     with bind("127.0.0.1:0", "proxy") as listener:
-        with socket.create_connection(address(listener), timeout=5):
+        with socket.create_connection(address(listener), timeout=20):
             pass
         assert not listener.getblocking()
 
@@ -60,7 +60,7 @@ def test_bind_listens_without_blocking() -> None:
 def test_bind_on_ipv6() -> None:
     with bind("[::1]:0", "proxy") as listener:
         assert listener.family is socket.AF_INET6
-        with socket.create_connection(address(listener), timeout=5):
+        with socket.create_connection(address(listener), timeout=20):
             pass
 
 
@@ -150,7 +150,7 @@ def test_stop_accepts_what_waits() -> None:
         listener = bind("127.0.0.1:0", "proxy")
         made = server(loop)
         acceptor = Acceptor(loop, listener, made, lambda: None)
-        clients = [socket.create_connection(address(listener), timeout=5) for _ in range(30)]
+        clients = [socket.create_connection(address(listener), timeout=20) for _ in range(30)]
         acceptor.stop()
         acceptor.stop()
         assert acceptor.handshaking == 30

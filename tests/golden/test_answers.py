@@ -29,7 +29,9 @@ REQUEST = {
     "responses": {"model": "alias", "input": "x"},
 }
 TEXT = st.text('ab é\n😀"\\', max_size=9)
-ARGUMENTS = st.dictionaries(st.text("ab", max_size=2), st.none() | st.integers(-5, 5) | TEXT, max_size=3)
+WIDE = st.sampled_from([2**64 + 1, -(10**22) - 1])
+"""No double holds them."""
+ARGUMENTS = st.dictionaries(st.text("ab", max_size=2), st.none() | st.integers(-5, 5) | WIDE | TEXT, max_size=3)
 NUMBER = st.integers(1, 900)
 
 
@@ -121,7 +123,8 @@ def test_answers_lose_nothing(sdks: Sdks, column: str) -> None:
 
 # -- garbage
 
-SCALAR = st.none() | st.booleans() | st.integers(-5, 2**63) | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+REAL = st.floats(allow_nan=False, allow_infinity=False)
+SCALAR = st.none() | st.booleans() | st.integers(-5, 2**63) | WIDE | REAL | TEXT
 ANY = st.recursive(
     SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
 )

@@ -15,8 +15,9 @@ TRANSLATED = [column for column in COLUMNS if "native" not in column]
 
 WORDS = st.text('ab é\n😀"\\', min_size=1, max_size=8).filter(str.strip)
 NAME = st.sampled_from(["tide", "now", "look_up"])
+NUMBERS = st.integers(-5, 2**40) | st.sampled_from([0.5, -1.25e-7, 2**64 + 1, -(10**22) - 1])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 2**40) | st.sampled_from([0.5, -1.25e-7]) | st.text("aé\n", max_size=3),
+    st.none() | st.booleans() | NUMBERS | st.text("aé\n", max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=2),
     max_leaves=4,
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from fastgw._speedups.head import Request, RequestIds
@@ -68,7 +69,8 @@ class Gateway:
         metrics = config.observability.metrics
         clients = ClientTypes(metrics.client_type_rules)
         env_id = config.etcd.env_id if config.etcd is not None else ""
-        self.accounts = Accounts(registry, clients, Failures(board.named), metrics.buckets, env_id)
+        failures = Failures(board.named, partial(log.warn, "fastgw", "no room to count failures of further models"))
+        self.accounts = Accounts(registry, clients, failures, metrics.buckets, env_id)
         self.draining = board.draining
         self.ready = board.ready
         self.address = ClientAddress(

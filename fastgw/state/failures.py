@@ -1,5 +1,7 @@
 """How often in a row a model failed: one number per display name, common to all workers."""
 
+from collections.abc import Callable
+
 from fastgw._speedups.cells import Cell
 from fastgw.state.named import NamedCells
 
@@ -7,10 +9,12 @@ DEGRADED, UNHEALTHY = 4, 8
 
 
 class Failures:
-    """One process's view. A model gets its slot with its first outcome."""
+    """One process's view. A model gets its slot with its first outcome. `full` is told once when there is none: models
+    without a slot are served like all others and count as healthy."""
 
-    def __init__(self, named: NamedCells) -> None:
+    def __init__(self, named: NamedCells, full: Callable[[], None] | None = None) -> None:
         self._named = named
+        self._full = full
         self._slots: dict[str, int | None] = {}
 
     def failed(self, model: str) -> None:
@@ -34,4 +38,7 @@ class Failures:
             return self._slots[model]
         except KeyError:
             slot = self._slots[model] = self._named.claim(model)
+            if slot is None and self._full is not None:
+                self._full()
+                self._full = None
             return slot

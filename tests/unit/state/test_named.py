@@ -90,8 +90,14 @@ def test_levels() -> None:
 def test_a_model_without_room_is_healthy() -> None:
     named = NamedCells.private(1)
     assert named.claim("first") is not None
-    failures = Failures(named)
+    told: list[str] = []
+    failures = Failures(named, lambda: told.append("full"))
+    for _ in range(20):
+        failures.failed("first")
+        assert not told
     for _ in range(20):
         failures.failed("second")
     assert failures.of("third") is None
-    assert failures.level("second") == 0
+    assert (failures.level("first"), failures.level("second")) == (2, 0)
+    # Once for all of them.
+    assert told == ["full"]

@@ -39,7 +39,7 @@ def _text(part: object) -> str | None:
 def _part(part: object, param: str) -> Part | None:
     text = _text(part)
     if text is not None:
-        return {"text": text}
+        return {"text": text} if text else None
     if not isinstance(part, dict):
         return None
     kind = part.get("type")

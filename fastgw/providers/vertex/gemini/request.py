@@ -73,10 +73,13 @@ def _conversation(messages: list[dict[str, Any]], signed: bool) -> tuple[list[st
         if spoken == "model" and contents and contents[-1]["role"] == spoken:
             # A turn that calls must come right behind one of the user's.
             contents[-1]["parts"] += made
-        else:
-            # Gemini takes no turn without parts.
-            contents.append({"role": spoken, "parts": made or [{"text": ""}]})
-    return system, contents + calls.answers()
+        elif made:
+            contents.append({"role": spoken, "parts": made})
+    contents += calls.answers()
+    if asked >= 0 and not contents:
+        # Gemini takes neither turns without parts nor empty texts, and may say so itself when there is nothing else.
+        contents.append({"role": "user", "parts": [{"text": ""}]})
+    return system, contents
 
 
 def _generation(chat: Chat) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def declarations(tools: object) -> list[dict[str, Any]]:
             declared["description"] = function["description"]
         if isinstance(function.get("parameters"), dict):
             parameters = cleaned(function["parameters"], room)
-            if parameters.get("properties") or parameters.get("type") != "object":
+            if parameters and (parameters.get("properties") or parameters.get("type") != "object"):
                 declared["parameters"] = parameters
         made.append(declared)
     return made

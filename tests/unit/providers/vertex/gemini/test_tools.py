@@ -2,11 +2,13 @@
 
 import base64
 import re
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgw.providers.vertex.gemini.tools import Calls, tool_call
+from fastgw.providers.vertex.gemini.tools import Calls, declarations, tool_call
 
 
 @given(st.binary(min_size=1, max_size=2000))
@@ -26,3 +28,9 @@ def test_ids_of_others_hold_no_signature() -> None:
     for id in ("call_abc_def", "toolu_0123456789abcdef01234567_x", "call_0123456789abcdef01234567"):
         sent = {"id": id, "function": {"name": "f", "arguments": "{}"}}
         assert "thoughtSignature" not in Calls().parts([sent], signed=False)[0]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"type": "object"}, {"type": "object", "properties": {}}])
+def test_functions_that_take_nothing_have_no_schema(parameters: dict[str, Any]) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    assert declarations([tool]) == [{"name": "f"}]

@@ -223,7 +223,7 @@ cdef class ChatStream:
 
     cdef bytes model_json
     cdef tuple reasoning_path
-    cdef js_text[1] model
+    cdef js_text[1] slots
     cdef js_text[MAX_PATH] names
     cdef chat_path path
     cdef bint forward_usage
@@ -248,7 +248,7 @@ cdef class ChatStream:
     cdef readonly int failure
     cdef readonly bytes failure_data
     cdef readonly bytes id
-    cdef readonly bytes served_model    # the upstream's name for it, in the event that `id` is from
+    cdef readonly bytes model           # the upstream's name for it, in the event that `id` is from
     cdef readonly long long prompt_tokens
     cdef readonly long long completion_tokens
     cdef readonly long long total_tokens
@@ -273,8 +273,8 @@ cdef class ChatStream:
         if len(reasoning_path) > MAX_PATH:
             raise ValueError(f"reasoning_path is longer than {MAX_PATH} keys")
         self.model_json = model_json
-        self.model[0].text = <const uint8_t *>PyBytes_AS_STRING(model_json)
-        self.model[0].size = PyBytes_GET_SIZE(model_json)
+        self.slots[0].text = <const uint8_t *>PyBytes_AS_STRING(model_json)
+        self.slots[0].size = PyBytes_GET_SIZE(model_json)
         self.reasoning_path = reasoning_path
         for i in range(len(reasoning_path)):
             name = reasoning_path[i]
@@ -291,7 +291,7 @@ cdef class ChatStream:
         self.chunked = chunked
         self.max_frame = max_frame
         self.failure_data = b""
-        self.id = self.served_model = self.finish_reason = b""
+        self.id = self.model = self.finish_reason = b""
 
     def __dealloc__(self):
         js_edits_clear(&self.edits)
@@ -537,7 +537,7 @@ cdef class ChatStream:
         js_start(&s, p, size, JS_MAX_DEPTH)
         chat_output_mark(&self.output)
         result = scan_chunk(
-            &s, &self.edits, &self.path, self.strip_null_usage, self.model[0].size > 0, &chunk, said
+            &s, &self.edits, &self.path, self.strip_null_usage, self.slots[0].size > 0, &chunk, said
         )
         if result < 0 or chunk.id == NULL or not chunk.model or not chunk.choices:
             chat_output_undo(&self.output)
@@ -548,12 +548,12 @@ cdef class ChatStream:
         self.account(&chunk)
         if chunk.has_usage and not (chunk.finishes or chunk.carries or self.forward_usage):
             return EVENT_OK
-        size = js_spliced_size(&self.edits, size, self.model)
+        size = js_spliced_size(&self.edits, size, self.slots)
         out = sse_room(&sse_output, size + 8)
         if out == NULL:
             return EVENT_MEMORY
         memcpy(out, b"data: ", 6)
-        written = js_splice(&self.edits, p, s.end - s.base, self.model, out + 6)
+        written = js_splice(&self.edits, p, s.end - s.base, self.slots, out + 6)
         if several:
             self.join_lines(out + 6, written)
         memcpy(written, b"\n\n", 2)
@@ -573,7 +573,7 @@ cdef class ChatStream:
             self.finish_reason = plain(chunk.finish.text, chunk.finish.size)
         if chunk.id_size and not self.id:
             self.id = plain(chunk.id, chunk.id_size)
-            self.served_model = plain(chunk.model_text, chunk.model_size)
+            self.model = plain(chunk.model_text, chunk.model_size)
         if chunk.has_usage:
             self.has_usage = True
             self.prompt_tokens = max(self.prompt_tokens, chunk.usage.prompt)

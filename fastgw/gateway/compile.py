@@ -107,6 +107,7 @@ class Compiler:
             model.stream_timeout, model.timeout, upstream.stream_timeout_ms, upstream.timeout_ms
         )
         key_id = key_row.id if key_row is not None else model.provider_key_id or ""
+        vendor = (model.provider or "").lower()
         key_name = key.display_name if key is not None else "unknown"
         return Target(
             id=row.id,
@@ -129,6 +130,10 @@ class Compiler:
                 # What a native relay is counted under is the family's name.
                 *(f"{name} {made.endpoint.family}" for name, made in operations.items() if made.endpoint.native),
             ),
+            # On a native relay it is the vendor whose protocol it is.
+            providers={
+                name: made.endpoint.family if made.endpoint.native else vendor for name, made in operations.items()
+            },
             locate=locate,
         )
 

@@ -3,12 +3,13 @@ event and the error, when it is over or an attempt of it has failed."""
 
 from time import monotonic
 
+from fastgw._speedups.loglines import plain
 from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.gateway.authenticate import client_address
 from fastgw.gateway.exchange import Exchange
-from fastgw.gateway.lines import attempt_kind, served_model
+from fastgw.gateway.lines import attempt_kind
 from fastgw.telemetry.labels import HANDLERS, TRACKED, inbound_protocol
-from fastgw.telemetry.usage import MAX_MESSAGE, UsageEvent, error_class, milliseconds, occurred_at, plain
+from fastgw.telemetry.usage import MAX_MESSAGE, UsageEvent, error_class, milliseconds, occurred_at
 
 
 def usage_event(ex: Exchange, status: int, error: GatewayError | None) -> UsageEvent:
@@ -35,7 +36,7 @@ def usage_event(ex: Exchange, status: int, error: GatewayError | None) -> UsageE
         downstream_latency_ms=milliseconds(ex.delivered if ex.headed else now - ex.started) if ex.relayed else 0,
         status_code=status,
         provider_request_id=plain(reported.id) if whole and reported is not None else "",
-        provider_model_version=plain(served_model(reported)) if whole else "",
+        provider_model_version=plain(reported.model) if whole and reported is not None else "",
         finish_reason=plain(reported.finish_reason) if whole and reported is not None else "",
         inbound_protocol=inbound_protocol(ex.endpoint),
         attempt_index=max(0, ex.attempts - 1) if tracked else 0,

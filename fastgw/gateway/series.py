@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastgw._speedups.cells import Summary, Tally
+from fastgw._speedups.loglines import plain
 from fastgw.config.schema import Buckets
 from fastgw.core.errors import GatewayError, UpstreamFailure
 from fastgw.gateway.snapshot import Caller, Target, remember
@@ -15,7 +16,6 @@ from fastgw.policy.client_type import ClientTypes
 from fastgw.state.failures import Failures
 from fastgw.telemetry.labels import HANDLERS, TRACKED, event_protocol, inbound_protocol, outcome, status_class
 from fastgw.telemetry.metrics import Counter, Registry
-from fastgw.telemetry.usage import plain
 
 if TYPE_CHECKING:
     from fastgw.gateway.exchange import Exchange
@@ -204,8 +204,7 @@ class Accounts:
 
 def provider_of(row: Target, operation: str) -> str:
     """The provider label: the model's vendor, but on a native relay the vendor whose protocol it is."""
-    spoken = row.operations.get(operation)
-    return spoken.endpoint.family if spoken is not None and spoken.endpoint.native else row.provider.lower()
+    return row.providers.get(operation) or row.provider.lower()
 
 
 def tells_of_health(failure: GatewayError) -> bool:

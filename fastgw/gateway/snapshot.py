@@ -50,7 +50,7 @@ def remember(memory: dict[K, V], key: K, value: V) -> V:
 @dataclass(slots=True, eq=False)
 class Caller:
     """An API key. `expires_at` in Unix seconds. `granted` remembers configured names that `models` allows, `series`
-    the metric series of its outcomes, `shown` what log lines say about a target and it."""
+    the metric series of its outcomes."""
 
     id: str
     name: str | None
@@ -62,7 +62,6 @@ class Caller:
     user_name: str | None
     granted: set[str] = field(default_factory=set)
     series: dict[tuple[Any, ...], Any] = field(default_factory=dict)
-    shown: "dict[tuple[Labels, str], bytes]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,8 @@ Flaws = dict[str, Callable[[str], GatewayError]]
 
 
 class Labels:
-    """Stands for what metrics and log lines say of a target (gateway/series.py, gateway/lines.py): targets that look
-    the same there have the same one, see `Compiler.target`."""
+    """Stands for what metrics say of a target (gateway/series.py): targets that look the same there have the same one,
+    see `Compiler.target`."""
 
     __slots__ = ("__weakref__",)
 
@@ -98,7 +97,8 @@ class Target:
 
     Times in seconds, None = unbounded. `retries` None means that the deployment's default applies. `flaws` maps an
     operation to the error that every call of it gets, because nothing can be sent. `row` is the identity for
-    metrics; the targets of a wildcard row share it. `locate` is there for a wildcard row whose URLs name the model: the
+    metrics; the targets of a wildcard row share it. `providers`: by operation, whom metrics and log lines name as the
+    provider. `locate` is there for a wildcard row whose URLs name the model: the
     operations of one upstream name.
     """
 
@@ -118,6 +118,7 @@ class Target:
     stream_timeout: float | None
     stream_configured: bool
     labels: Labels = field(default_factory=Labels)
+    providers: Mapping[str, str] = field(default_factory=dict)
     row: "Target | None" = None
     locate: Callable[[str], tuple[dict[str, Operation], Flaws]] | None = None
 

@@ -43,14 +43,14 @@ class RelayedStream(Protocol):
     so, then the connection is cut. Counters are the largest seen.
     `said` is what the caller was told, for counting: content, reasoning, names and arguments of tools, at most about
     1 MiB; `said_beyond` the bytes that were not kept. Once completion tokens were reported nothing needs to be kept.
-    `id` and `served_model` are the upstream's names for the answer and for its model, b"" until known, as is
+    `id` and `model` are the upstream's names for the answer and for its model, b"" until known, as is
     `finish_reason`, why it ended in the words of chat completions.
     """
 
     @property
     def id(self) -> bytes: ...
     @property
-    def served_model(self) -> bytes: ...
+    def model(self) -> bytes: ...
     @property
     def finish_reason(self) -> bytes: ...
 

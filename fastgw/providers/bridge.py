@@ -135,7 +135,7 @@ class BridgedStream(ReportsUsage):
         return self._renderer.id.encode("utf-8", "replace")
 
     @property
-    def served_model(self) -> bytes:
+    def model(self) -> bytes:
         """The upstream's name for its model."""
         return self._renderer.model.encode("utf-8", "replace")
 

@@ -41,8 +41,8 @@ class NativeStream(ReportsUsage):
         "floor",
         "frames",
         "id",
+        "model",
         "reported",
-        "served_model",
         "usage",
     )
 
@@ -66,7 +66,7 @@ class NativeStream(ReportsUsage):
         self.reported = b""
         self.floor = 0
         self.id = b""
-        self.served_model = b""
+        self.model = b""
         self.finish_reason = b""
 
     def note(self, event: dict[str, Any], payload: bytes) -> None:

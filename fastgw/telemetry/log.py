@@ -9,24 +9,17 @@ for a reader that is behind.
 
 import asyncio
 import os
-import re
 import select
 import stat
 import time
 import traceback
-from collections import deque
 from threading import get_ident
 from typing import Any
 
-import orjson
-
+from fastgw._speedups.loglines import Backlog, inside, moment
 from fastgw.telemetry.levels import LEVELS, Levels
 
 _NAMES = {1: "ERROR", 2: " WARN", 3: " INFO", 4: "DEBUG", 5: "TRACE"}
-# Text that is its own JSON spelling.
-_PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
-# What JSON leaves as it is although a terminal or a parser takes it for a control: C1, line and paragraph separator.
-_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029]")
 FLUSH_SECONDS = 0.1
 BATCH = 65536
 """Bytes of one write to a file."""
@@ -43,7 +36,8 @@ _BARE = frozenset({"reason", "http_method", "path", "request_id", "source_ip"})
 
 
 class Log:
-    """Writes lines at or below a level. `access`: lines about single requests are wanted."""
+    """Writes lines at or below a level. `access`: lines about single requests are wanted; whoever makes them, in the
+    thread of the loop, adds them to `backlog`."""
 
     def __init__(self, levels: Levels | int, loop: asyncio.AbstractEventLoop | None = None, fd: int = 2) -> None:
         self._levels = levels if isinstance(levels, Levels) else Levels(levels)
@@ -53,14 +47,10 @@ class Log:
         self._thread = get_ident()
         self._fd = unblocked(fd) if loop is not None else fd
         self._batch = PIPE_BATCH if is_pipe(fd) else BATCH
-        self._lines: deque[bytes] = deque()
+        self.backlog = Backlog(MAX_PENDING, self._schedule)
         self._unwritten = b""
-        self._scheduled = False
-        self.dropped = 0
         self._told = 0
         self._next: dict[str, float] = {}
-        self._second = -1
-        self._stamp = b""
 
     def enabled(self, level: str, target: str) -> bool:
         """Whether lines of this level and target are written."""
@@ -98,21 +88,12 @@ class Log:
         if self._level("fastgw::auth") >= level:
             self._write(level, "fastgw::auth", message, fields, bare=_BARE)
 
-    def stamp(self) -> bytes:
-        """How an info line of this moment begins."""
-        return b"%b  INFO" % self._moment()
-
     def put(self, line: bytes) -> None:
         """A whole line that the caller has made up, with its end. From any thread."""
         if self._loop is not None and get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self.put, line)
-            return
-        if len(self._lines) >= MAX_PENDING:
-            self.dropped += 1
-            return
-        self._lines.append(line)
-        if not self._scheduled:
-            self._schedule()
+        else:
+            self.backlog.put(line)
 
     def permit(self, what: str, seconds: float) -> bool:
         """True at most once in `seconds` for each `what`: for lines that a flood would repeat."""
@@ -124,10 +105,10 @@ class Log:
 
     def flush(self) -> None:
         """Write what is pending. What the reader does not take now is written when it does."""
-        self._scheduled = False
+        self.backlog.idle = True
         if self._drain():
             return
-        self._scheduled = True
+        self.backlog.idle = False
         loop = self._loop
         if loop is not None:
             try:
@@ -153,28 +134,20 @@ class Log:
 
     def _drain(self) -> bool:
         """False when the reader takes no more for now."""
-        while self._unwritten or self._lines:
+        backlog = self.backlog
+        while self._unwritten or backlog:
             if not self._unwritten:
-                self._unwritten = self._take()
+                self._unwritten = backlog.take(self._batch)
             try:
                 self._unwritten = self._unwritten[os.write(self._fd, self._unwritten) :]
             except BlockingIOError:
                 return False
             except OSError:
                 self._unwritten = b""
-            if self.dropped > self._told and not self._lines:
-                lost, self._told = self.dropped - self._told, self.dropped
+            if backlog.dropped > self._told and not backlog:
+                lost, self._told = backlog.dropped - self._told, backlog.dropped
                 self.warn("fastgw", "log lines were dropped because stderr did not take them", dropped=lost)
         return True
-
-    def _take(self) -> bytes:
-        """The next whole lines, as many as fit into one write."""
-        lines, size = self._lines, 0
-        batch: list[bytes] = []
-        while lines and (not batch or size + len(lines[0]) <= self._batch):
-            size += len(lines[0])
-            batch.append(lines.popleft())
-        return b"".join(batch)
 
     def _write(
         self,
@@ -190,7 +163,7 @@ class Log:
             for key, value in fields.items()
             if value is not None
         )
-        self.put(b"%b %b\n" % (self._moment(), " ".join(parts).encode("utf-8", "replace")))
+        self.put(b"%b %b\n" % (moment(), " ".join(parts).encode("utf-8", "replace")))
 
     def _level(self, target: str) -> int:
         level = self._of.get(target)
@@ -198,19 +171,10 @@ class Log:
             level = self._of[target] = self._levels.of(target)
         return level
 
-    def _moment(self) -> bytes:
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-        return b"%b.%06dZ" % (self._stamp, (now - second) * 1e6)
-
     def _schedule(self) -> None:
         if self._loop is None:
             self.flush()
         else:
-            self._scheduled = True
             self._loop.call_later(FLUSH_SECONDS, self.flush)
 
 
@@ -238,20 +202,17 @@ def is_pipe(fd: int) -> bool:
 
 def shown(value: Any) -> str:
     """A field value: numbers and booleans bare, text quoted."""
-    if type(value) is str and _PLAIN(value):
-        return f'"{value}"'
     if value is True or value is False:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    text = value if isinstance(value, str) else str(value)
-    return _CONTROLS.sub(_spelled, orjson.dumps(text.encode("utf-8", "replace").decode()).decode())
-
-
-def _spelled(control: re.Match[str]) -> str:
-    return f"\\u{ord(control[0]):04x}"
+    return f'"{_inside(value)}"'
 
 
 def escaped(value: Any) -> str:
     """A bare value that cannot break the line."""
-    return shown(str(value))[1:-1].replace(" ", "\\u0020")
+    return _inside(value).replace(" ", "\\u0020")
+
+
+def _inside(value: Any) -> str:
+    return inside(value if isinstance(value, str) else str(value)).decode()

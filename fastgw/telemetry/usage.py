@@ -3,18 +3,13 @@
 Nobody does unless a sink is set (`gateway.account.Accounts.sink`); the record is not built then.
 """
 
-import re
 import time
 from typing import Final
 
 from msgspec import Struct
 
-MAX_NAME: Final = 256
-"""Characters of an identifier or a name that came from a provider or a caller."""
 MAX_MESSAGE: Final = 2048
 """Characters of an error message."""
-
-_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _CLASSES: Final = {
     "upstream_error": "upstream_status",
@@ -58,14 +53,6 @@ class UsageEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     jwt_subject: str = ""
     jwt_provider: str = ""
     jwt_claim_mapping: str = ""
-
-
-def plain(value: str | bytes | None, limit: int = MAX_NAME) -> str:
-    """Foreign text without control characters, cut to `limit`; empty for none."""
-    if not value:
-        return ""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    return text if len(text) <= limit and text.isprintable() else _CONTROLS.sub("", text)[:limit]
 
 
 def error_class(type: str) -> str:

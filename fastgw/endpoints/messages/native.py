@@ -23,7 +23,7 @@ class MessagesStream(NativeStream):
             self.report(payload)
         elif kind == "message_start" and isinstance(event.get("message"), dict):
             message = event["message"]
-            self.id, self.served_model = name_of(message.get("id")), name_of(message.get("model"))
+            self.id, self.model = name_of(message.get("id")), name_of(message.get("model"))
             self.usage, self.floor = opening(message.get("usage"))
         elif kind == "message_delta":
             raise_to(self.usage, event.get("usage"))

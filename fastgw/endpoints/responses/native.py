@@ -63,7 +63,7 @@ class ResponsesStream(NativeStream):
             self.report(payload)
         elif isinstance(response, dict):
             self.id = self.id or name_of(response.get("id"))
-            self.served_model = self.served_model or name_of(response.get("model"))
+            self.model = self.model or name_of(response.get("model"))
             if kind in ENDINGS:
                 self.usage = usage_of(response.get("usage"))
                 self.finish_reason = name_of(finish_of(response))

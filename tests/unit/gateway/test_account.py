@@ -294,7 +294,7 @@ def test_an_operation_that_is_not_offered_is_no_event(desk: Desk) -> None:
 class Stream:
     """What a relayed stream says about itself."""
 
-    id, served_model, cached_tokens, reasoning_tokens = b"chatcmpl-\xc3\xbc", b"gpt", 3, 0
+    id, model, cached_tokens, reasoning_tokens = b"chatcmpl-\xc3\xbc", b"gpt", 3, 0
     finish_reason = b"length"
 
 

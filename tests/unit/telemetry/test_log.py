@@ -122,17 +122,17 @@ async def test_a_reader_that_does_not_read_costs_bounded_memory(monkeypatch: pyt
         for number in range(20):
             lines.info("fastgw", "event", number=number)
             await asyncio.sleep(0)
-        assert lines.dropped > 10, "what is on its way counts as well"
-        assert len(lines._lines) <= 3
+        assert lines.backlog.dropped > 10, "what is on its way counts as well"
+        assert len(lines.backlog) <= 3
         received = b""
         while b"stderr did not take them" not in received:
             received += await asyncio.to_thread(os.read, reader, 65536)
         written = received.lstrip(b"x").decode().splitlines()
         assert [line.rpartition(" ")[2] for line in written] == [
             *(f"number={n}" for n in range(len(written) - 1)),
-            f"dropped={lines.dropped}",
+            f"dropped={lines.backlog.dropped}",
         ]
-        assert len(written) - 1 + lines.dropped == 20
+        assert len(written) - 1 + lines.backlog.dropped == 20
     finally:
         os.close(reader)
         os.close(writer)
@@ -186,7 +186,7 @@ def test_a_reader_that_never_reads_does_not_hold_up_the_end(monkeypatch: pytest.
     lines = Log(LEVELS["info"], fd=writer)
     lines.put(b"line\n")
     lines.close()
-    assert len(lines._lines) + len(lines._unwritten) > 0
+    assert len(lines.backlog) + len(lines._unwritten) > 0
     for descriptor in (reader, writer):
         os.close(descriptor)
 
@@ -207,7 +207,9 @@ def test_a_pipe_that_nobody_reads_does_not_stop_the_writer() -> None:
 
 def test_more_lines_than_a_write_takes(sink: Sink) -> None:
     lines = Log(LEVELS["info"], fd=sink.fd)
-    lines._lines.extend(b"%d\n" % number for number in range(BATCH))
+    lines.backlog.idle = False
+    for number in range(BATCH):
+        lines.put(b"%d\n" % number)
     lines.flush()
     assert sink.take().split() == [str(number) for number in range(BATCH)]
 

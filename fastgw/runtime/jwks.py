@@ -57,14 +57,15 @@ class KeyServer:
         except FetchError as error:
             return Keys(question.id, error=str(error))
         now = self._loop.time()
-        settled = max(0.0, document.attempted + SPACING - now)
+        spaced = max(0.0, document.attempted + SPACING - now)
         fresh = document.fetched + CACHE_SECONDS - now
         return Keys(
             question.id,
             document.version,
             None if document.version == question.have else document.data,
-            fresh if fresh > 0 else settled,
-            settled,
+            fresh if fresh > 0 else spaced,
+            # Nobody knows yet what a fetch that is under way brings: who lacks a key may wait for it.
+            0.0 if document.attempt is not None else spaced,
         )
 
     async def _discover(self, issuer: str) -> str:

@@ -123,6 +123,23 @@ async def test_who_comes_during_a_fetch_waits_for_it(world: World) -> None:
 
 
 @run
+async def test_a_set_that_is_being_replaced_is_not_the_last_word(world: World) -> None:
+    """A worker that needs the set anew during a fetch for another one may ask again for the key that is missing."""
+    await world.ask()
+    world.pages[URI] = key_set("b")
+    world.now += 1
+    world.gate.clear()
+    missing = asyncio.create_task(world.ask(have=1, refused=True))
+    await asyncio.sleep(0)
+    assert await world.ask(have=1) == Keys(7, 1, None, 599.0, 0.0)
+    late = asyncio.create_task(world.ask(have=1, refused=True))
+    await asyncio.sleep(0)
+    world.gate.set()
+    assert (await missing).document == (await late).document == key_set("b")
+    assert world.asked == [URI, URI]
+
+
+@run
 async def test_a_failed_refetch_leaves_the_old_set_in_service(world: World) -> None:
     await world.ask()
     world.now += 700

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.support.gateway import API_KEY, Gateway, gateway, resources
+from tests.support.gateway import API_KEY, PATIENCE, Gateway, gateway, resources
 from tests.support.mock import Mock, mock_upstream
 
 pytestmark = pytest.mark.any_workers
@@ -60,7 +60,7 @@ def ask(running: Gateway, body: dict[str, Any], key: str = API_KEY) -> tuple[int
         {"authorization": f"Bearer {key}", "content-type": "application/json", "cookie": "c=d"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, f"{answer.headers}{answer.read().decode()}"
     except urllib.error.HTTPError as error:
         with error:

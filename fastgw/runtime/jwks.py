@@ -64,8 +64,9 @@ class KeyServer:
             document.version,
             None if document.version == question.have else document.data,
             fresh if fresh > 0 else spaced,
-            # Nobody knows yet what a fetch that is under way brings: who lacks a key may wait for it.
-            0.0 if document.attempt is not None else spaced,
+            # Nobody knows yet what a fetch that is under way brings: who lacks a key may wait for it, unless the issuer
+            # is known to be down.
+            0.0 if document.attempt is not None and document.error is None else spaced,
         )
 
     async def _discover(self, issuer: str) -> str:

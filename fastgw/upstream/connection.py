@@ -166,6 +166,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         except HttpParserError as error:
             if self._owner is None or not answer.complete:
+                # What came before it in the same read is as good as what came in an earlier one.
+                self._relay()
                 self._broken(f"malformed answer from upstream: {error}")
                 return
             # Noise behind a complete answer: the answer counts, the connection does not serve again.

@@ -243,6 +243,17 @@ def test_a_bad_chunk_size(bench: Bench, stream: bool) -> None:
         failed(answer, 502, "transport_error")
 
 
+def test_what_came_before_a_bad_chunk_size_is_relayed(bench: Bench) -> None:
+    """However it was cut into reads."""
+    head, _, chunk = chunked(CHUNK, last=False).partition(HEAD)
+    bench.proxy.always(
+        fp.await_request(), fp.send(head + HEAD + chunk), fp.delay(0.05), fp.send(chunk + b"zz\r\n"), fp.stall()
+    )
+    answer = ask(bench.gateway, "fast-chat", stream=True)
+    broken_stream(answer, "transport_error")
+    assert answer.body.count(b'"content":"hi"') == 2
+
+
 def test_interim_answers_are_skipped(bench: Bench) -> None:
     bench.proxy.always(fp.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"))
     assert ask(bench.gateway, "fast-chat").status == 200

@@ -166,8 +166,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         except HttpParserError as error:
             if self._owner is None or not answer.complete:
-                # What came before it in the same read is as good as what came in an earlier one.
-                self._relay()
+                self._deliver()
                 self._broken(f"malformed answer from upstream: {error}")
                 return
             # Noise behind a complete answer: the answer counts, the connection does not serve again.
@@ -203,6 +202,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.close()
 
     # -- inside
+
+    def _deliver(self) -> None:
+        """Hand on what came of a stream before noise in the same read, which is as good as what came in an earlier one."""
+        answer, owner = self.answer, self._owner
+        if owner is not None and self._sink is None and self._streaming and answer.head_done and answer.status < 300:
+            owner.resume()
+        if self._sink is not None:
+            self._relay()
 
     def _relay(self) -> None:
         answer, sink = self.answer, self._sink

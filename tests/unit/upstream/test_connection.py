@@ -175,6 +175,20 @@ def test_what_is_no_http_is_a_failure(garbage: bytes) -> None:
     refused(Peer().asked().says(garbage), "malformed answer from upstream")
 
 
+@pytest.mark.parametrize("piece", [1, 50, 1 << 20])
+def test_what_a_stream_brought_before_its_noise_is_delivered(piece: int) -> None:
+    class Relaying(Peer):
+        def resume(self) -> None:
+            sink: Any = self
+            self.connection.attach(sink)
+
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    peer = Relaying().asked(streaming=True).says(head + b"3\r\nabc\r\n3\r\ndef\r\nno chunk\r\n", piece)
+    assert peer.body == b"abcdef"
+    assert not peer.complete
+    refused(peer, "malformed answer from upstream")
+
+
 def test_a_body_below_its_length_is_a_failure() -> None:
     peer = Peer().asked().says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok")
     peer.connection.eof_received()

@@ -204,7 +204,7 @@ class UpstreamConnection(asyncio.Protocol):
     # -- inside
 
     def _deliver(self) -> None:
-        """Hand on what came of a stream before noise in the same read, which is as good as what came in an earlier one."""
+        """Hand on what came of a stream before noise in the same read: as good as what came in an earlier one."""
         answer, owner = self.answer, self._owner
         if owner is not None and self._sink is None and self._streaming and answer.head_done and answer.status < 300:
             owner.resume()

@@ -69,7 +69,7 @@ async def keys_for(ex: Exchange, provider: Provider, token: Token) -> tuple[KeyS
         if keys is None:
             keys = await ex.wait(source.fetch(address))
         candidates = keys.candidates(token.alg, token.kid)
-        if not candidates and source.may_refresh(address):
+        if not candidates and source.may_refresh(address, keys):
             keys = await ex.wait(source.fetch(address, keys))
             candidates = keys.candidates(token.alg, token.kid)
     except KeysUnavailable:

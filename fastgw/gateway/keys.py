@@ -34,8 +34,8 @@ class KeySource(Protocol):
     def current(self, address: KeyAddress) -> "KeySet | None":
         """The key set, when it is at hand and need not be asked for again."""
 
-    def may_refresh(self, address: KeyAddress) -> bool:
-        """Asking again may bring newer keys: the last attempt is long enough ago."""
+    def may_refresh(self, address: KeyAddress, refused: "KeySet") -> bool:
+        """Asking again may bring newer keys than these: the last attempt is long enough ago, or they are not the newest."""
 
     async def fetch(self, address: KeyAddress, refused: "KeySet | None" = None) -> "KeySet":
         """The key set of the gateway. `refused` is one that lacked a key. Raises KeysUnavailable."""

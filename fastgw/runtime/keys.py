@@ -34,7 +34,7 @@ class WorkerKeys:
         self._seen = 0
         self._held: dict[KeyAddress, _Held] = {}
         self._asked: dict[tuple[KeyAddress, int, bool], asyncio.Future[Keys]] = {}
-        self._open: dict[int, asyncio.Future[Keys]] = {}
+        self._open: dict[int, tuple[KeyAddress, int, bool]] = {}
         self._last = 0
 
     def current(self, address: KeyAddress) -> KeySet | None:
@@ -47,18 +47,18 @@ class WorkerKeys:
         found = self._held.get(address)
         return found.keys if found is not None and self._loop.time() < found.fresh_until else None
 
-    def may_refresh(self, address: KeyAddress) -> bool:
-        """False while the last attempt is too young for another one."""
+    def may_refresh(self, address: KeyAddress, refused: KeySet) -> bool:
+        """False while the set is the newest and the last attempt too young for another one."""
         held = self._held.get(address)
-        return held is None or self._loop.time() >= held.settled_until
+        return held is None or held.keys is not refused or self._loop.time() >= held.settled_until
 
     async def fetch(self, address: KeyAddress, refused: KeySet | None = None) -> KeySet:
         """The supervisor's key set. Callers that ask the same at the same time share one message. Raises
         KeysUnavailable."""
         held = self._held.get(address)
-        version = held.version if held is not None else 0
-        wanting = held is not None and held.keys is refused
-        question = (address, version, wanting)
+        if held is not None and refused is not None and held.keys is not refused:
+            return held.keys  # came while the caller looked at the one before
+        question = (address, 0, False) if held is None else (address, held.version, refused is not None)
         answer = self._asked.get(question)
         if answer is None:
             answer = self._ask(question)
@@ -69,27 +69,26 @@ class WorkerKeys:
 
     def received(self, message: Keys) -> None:
         """An answer of the supervisor."""
-        answer = self._open.pop(message.id, None)
-        if answer is not None:
-            answer.set_result(message)
+        question = self._open.pop(message.id, None)
+        if question is None:
+            return
+        # Before anyone else can run: who asks the same from now on must not be given this answer and the old set.
+        answer = self._asked.pop(question)
+        if message.error is None:
+            self._hold(question[0], message)
+        answer.set_result(message)
 
     def _ask(self, question: tuple[KeyAddress, int, bool]) -> "asyncio.Future[Keys]":
         address, version, refused = question
         self._last += 1
-        answer: asyncio.Future[Keys] = self._loop.create_future()
-        self._asked[question] = self._open[self._last] = answer
-        answer.add_done_callback(lambda done: self._answered(question, done.result()))
+        self._open[self._last] = question
+        answer = self._asked[question] = self._loop.create_future()
         self._send(FetchKeys(self._last, address.issuer, address.jwks_uri, version, refused))
         return answer
 
-    def _answered(self, question: tuple[KeyAddress, int, bool], keys: Keys) -> None:
-        # Runs before those who wait: it was added first.
-        del self._asked[question]
-        if keys.error is not None:
-            return
-        address = question[0]
+    def _hold(self, address: KeyAddress, keys: Keys) -> None:
         held = self._held.get(address)
-        if keys.document is not None:
+        if keys.document is not None and (held is None or held.version != keys.version):
             held = self._held[address] = _Held(KeySet(keys.document), keys.version)
         assert held is not None
         now = self._loop.time()

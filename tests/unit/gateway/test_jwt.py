@@ -76,7 +76,7 @@ class Source:
     def current(self, address: KeyAddress) -> KeySet | None:
         return self._current
 
-    def may_refresh(self, address: KeyAddress) -> bool:
+    def may_refresh(self, address: KeyAddress, refused: KeySet) -> bool:
         return not self.patient
 
     async def fetch(self, address: KeyAddress, refused: KeySet | None = None) -> KeySet:

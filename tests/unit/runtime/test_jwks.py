@@ -302,7 +302,7 @@ async def test_a_worker_asks_once(world: World) -> None:
     workers = Workers(world)
     (keys,) = workers.keys
     assert keys.current(ADDRESS) is None
-    assert keys.may_refresh(ADDRESS)
+    assert keys.may_refresh(ADDRESS, KeySet(key_set()))
     sets = await asyncio.gather(*(keys.fetch(ADDRESS) for _ in range(30)))
     assert len({id(found) for found in sets}) == 1
     # The board shows a new version: one more question, which brings nothing new.
@@ -310,9 +310,9 @@ async def test_a_worker_asks_once(world: World) -> None:
     assert await keys.fetch(ADDRESS) is sets[0]
     assert keys.current(ADDRESS) is sets[0]
     assert workers.questions == 2
-    assert not keys.may_refresh(ADDRESS)
+    assert not keys.may_refresh(ADDRESS, sets[0])
     world.now += 1
-    assert keys.may_refresh(ADDRESS)
+    assert keys.may_refresh(ADDRESS, sets[0])
     world.now += 599
     assert keys.current(ADDRESS) is None
     assert await keys.fetch(ADDRESS) is sets[0]
@@ -369,6 +369,41 @@ async def test_a_worker_is_told_that_there_is_nothing(world: World) -> None:
         with pytest.raises(KeysUnavailable, match="status 500"):
             await keys.fetch(ADDRESS)
     assert keys.current(ADDRESS) is None
+
+
+@run
+async def test_who_asks_in_the_moment_of_an_answer_gets_it(world: World) -> None:
+    asked: list[FetchKeys] = []
+    keys = WorkerKeys(world, asked.append, lambda: 0)  # type: ignore[arg-type]
+    first = asyncio.create_task(keys.fetch(ADDRESS))
+    await asyncio.sleep(0)
+    keys.received(Keys(asked[0].id, 1, key_set("a"), 600.0, 0.0))
+    old = await first
+    waiting = asyncio.create_task(keys.fetch(ADDRESS, old))
+    await asyncio.sleep(0)
+    keys.received(Keys(asked[1].id, 2, key_set("a", "b"), 600.0, 1.0))
+    # The same turn of the loop: nobody has been woken.
+    assert keys.may_refresh(ADDRESS, old)
+    assert kids(await keys.fetch(ADDRESS, old)) == ["a", "b"]
+    assert kids(await waiting) == ["a", "b"]
+    assert len(asked) == 2
+
+
+@run
+async def test_one_set_that_comes_twice_is_one(world: World) -> None:
+    asked: list[FetchKeys] = []
+    keys = WorkerKeys(world, asked.append, lambda: 0)  # type: ignore[arg-type]
+    waiting = [asyncio.create_task(keys.fetch(ADDRESS))]
+    await asyncio.sleep(0)
+    keys.received(Keys(asked[0].id, 1, key_set("a"), 600.0, 0.0))
+    old = await waiting[0]
+    # The supervisor has said meanwhile that some set has changed, so both questions are asked.
+    waiting = [asyncio.create_task(keys.fetch(ADDRESS, refused)) for refused in (old, None)]
+    await asyncio.sleep(0)
+    for question in asked[1:]:
+        keys.received(Keys(question.id, 2, key_set("b"), 600.0, 1.0))
+    assert await waiting[0] is await waiting[1]
+    assert len(asked) == 3
 
 
 @run

@@ -35,7 +35,7 @@ class KeySource(Protocol):
         """The key set, when it is at hand and need not be asked for again."""
 
     def may_refresh(self, address: KeyAddress, refused: "KeySet") -> bool:
-        """Asking again may bring newer keys than these: the last attempt is long enough ago, or they are not the newest."""
+        """Asking again may bring newer keys: these are not the newest, or the last attempt is long enough ago."""
 
     async def fetch(self, address: KeyAddress, refused: "KeySet | None" = None) -> "KeySet":
         """The key set of the gateway. `refused` is one that lacked a key. Raises KeysUnavailable."""

@@ -1,4 +1,4 @@
-"""Header names that carry credentials or routing data."""
+"""Header names that carry credentials or routing data, and the name under which the gateway asks others."""
 
 from typing import Final
 
@@ -20,3 +20,8 @@ RESERVED: Final = frozenset(
 
 TRACE_CONTEXT: Final = frozenset({"traceparent", "tracestate"})
 """W3C trace context: the gateway's own business."""
+
+
+def user_agent(namespace: str) -> str:
+    """What the gateway calls itself towards providers, identity providers and token endpoints."""
+    return f"{namespace}/0.1"

@@ -12,16 +12,15 @@ from fastgw._speedups.texts import answer_text
 from fastgw._speedups.tokens import Table
 from fastgw.core.edits import Edit, appended, edited
 from fastgw.core.errors import invalid_request
-from fastgw.core.json import load_object
-from fastgw.endpoints.members import members_of_answer, members_of_request, text_of
+from fastgw.endpoints.members import NativeAnswer, members_of_answer, members_of_request, text_of
 from fastgw.gateway import pipeline
-from fastgw.gateway.call import Tokens, tokens_of
+from fastgw.gateway.call import tokens_of
 from fastgw.gateway.exchange import Exchange
 from fastgw.gateway.receive import not_json
 from fastgw.gateway.snapshot import Target
 from fastgw.policy.estimate import estimate_completions_prompt
 from fastgw.providers.adapter import Reported
-from fastgw.providers.canonical import string
+from fastgw.providers.canonical import Usage, string
 
 FIELDS = (b"model", b"stream", b"stream_options")
 INCLUDE_USAGE = b'{"include_usage":true}'
@@ -32,23 +31,11 @@ def text_completions(ex: Exchange) -> Coroutine[None, Any, None]:
     return pipeline.run(ex, decode)
 
 
-class TextAnswer:
-    """The counters of a whole answer. Why it ended is read only when somebody asks."""
-
-    __slots__ = ("_body", "completion_tokens", "prompt_tokens", "total_tokens")
-
-    id = model = ""
-
-    def __init__(self, body: bytes, tokens: Tokens) -> None:
-        self._body = body
-        self.prompt_tokens, self.completion_tokens, self.total_tokens = tokens[:3]
-
-    @property
-    def finish_reason(self) -> str:
-        """Of the first choice."""
-        choices = load_object(self._body).get("choices")
-        first = choices[0] if isinstance(choices, list) and choices else None
-        return string(first.get("finish_reason")) if isinstance(first, dict) else ""
+def ended(answer: object) -> str:
+    """Why the first choice of a whole answer ended."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return string(first.get("finish_reason")) if isinstance(first, dict) else ""
 
 
 class CompletionCall:
@@ -82,7 +69,8 @@ class CompletionCall:
     def answer(self, body: bytes) -> tuple[bytes, Reported]:
         """The upstream's answer unchanged. Raises a decode error when it is no JSON object."""
         (usage,) = members_of_answer(body, (b"usage",))
-        return body, TextAnswer(body, tokens_of(body, usage))
+        counted = Usage(*tokens_of(body, usage)[:3])
+        return body, NativeAnswer(body, "", "", counted, ended)
 
     def relay(self, target: Target, *, chunked: bool) -> ChatStream:
         """Chunks stay as the upstream sent them; usage frames go to a caller that asked for them."""

@@ -44,7 +44,7 @@ def write_lines(ex: "Exchange", event: int, now: float) -> None:
         request.path if ex.status != 413 else ex.endpoint,
         ex.status,
         now - ex.started,
-        target.providers.get(ex.operation) or provider_of(target, ex.operation) if target is not None else None,
+        provider_of(target, ex.operation) if target is not None else None,
         ex.alias,
         caller.id if caller is not None else None,
         ex.prompt_tokens,

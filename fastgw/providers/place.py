@@ -12,6 +12,7 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from fastgw.core.errors import invalid_credentials, invalid_upstream
+from fastgw.core.headers import user_agent
 from fastgw.providers.fields import field_line
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -150,7 +151,7 @@ def request_head(url: UpstreamURL, fields: Mapping[str, str], namespace: str) ->
     """
     if not _REQUEST_LINE_PART.fullmatch(url.path) or not _REQUEST_LINE_PART.fullmatch(url.authority):
         raise ValueError("request target or host with characters that do not belong there")
-    own = {"Host": url.authority, **fields, "User-Agent": f"{namespace}/0.1", f"x-{namespace}-request-id": "-"}
+    own = {"Host": url.authority, **fields, "User-Agent": user_agent(namespace), f"x-{namespace}-request-id": "-"}
     lines = [f"POST {url.path} HTTP/1.1\r\n".encode("ascii")]
     for name, value in own.items():
         line = field_line(name, value)

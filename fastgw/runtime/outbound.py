@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastgw.core.bodies import BodyTooLong, whole
+from fastgw.core.headers import user_agent
 from fastgw.core.proxies import Proxies
 from fastgw.core.urls import origin
 
@@ -31,7 +32,7 @@ class Reply(NamedTuple):
 class Fetcher:
     """Asks over HTTP with the deployment's trust, as `agent`. The client is loaded with the first request."""
 
-    def __init__(self, tls: "OutboundTls", proxies: Proxies | None = None, agent: str = "fastgw/0.1") -> None:
+    def __init__(self, tls: "OutboundTls", proxies: Proxies | None = None, agent: str = user_agent("fastgw")) -> None:
         self._tls = tls
         self._agent = agent
         self._proxies = proxies

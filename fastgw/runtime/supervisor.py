@@ -24,6 +24,7 @@ import msgspec
 from fastgw.config.load import load_config
 from fastgw.config.schema import Config
 from fastgw.core import tables
+from fastgw.core.headers import user_agent
 from fastgw.core.proxies import Proxies
 from fastgw.http.certificate import Certificate, CertificateError, renew
 from fastgw.http.listen import address, bind_all
@@ -124,7 +125,7 @@ class Supervisor:
         self._noticed: set[str] = set()
         self._tables: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ), f"{config.namespace}/0.1")
+        self._fetcher = Fetcher(config.upstream.tls, Proxies.of(environ), user_agent(config.namespace))
         self._grants = GrantServer(self._loop, self._fetcher.post)
         self._keys = KeyServer(self._loop, self._fetcher.get, self._board.set_keys, log)
 

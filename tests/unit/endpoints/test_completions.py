@@ -2,8 +2,9 @@
 
 import pytest
 
-from fastgw.endpoints.completions import TextAnswer
-from fastgw.gateway.call import Tokens
+from fastgw.endpoints.completions import ended
+from fastgw.endpoints.members import NativeAnswer
+from fastgw.providers.canonical import Usage
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,6 @@ from fastgw.gateway.call import Tokens
     ],
 )
 def test_why_it_ended(choices: str, reason: str) -> None:
-    found = TextAnswer(f'{{"choices":{choices}}}'.encode(), Tokens(1, 2, 3))
+    found = NativeAnswer(f'{{"choices":{choices}}}'.encode(), "", "", Usage(1, 2, 3), ended)
     assert found.finish_reason == reason
     assert (found.prompt_tokens, found.completion_tokens, found.total_tokens) == (1, 2, 3)
